@@ -1,0 +1,128 @@
+package inference
+
+import (
+	"time"
+
+	"hyprstream/errs"
+	"hyprstream/runtime/decode"
+)
+
+// Message is one turn of a dialogue. Role is "system", "user" or "assistant".
+type Message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// AdapterUse names an adapter of the request's model and scales it. Scale
+// multiplies the adapter's own scale; 1 is neutral.
+type AdapterUse struct {
+	Name  string
+	Scale float32
+}
+
+// Request is one row. Exactly one of Prompt and Messages is used: Messages when
+// it is not nil.
+type Request struct {
+	Model    string // "" for the default model
+	Prompt   string
+	Messages []Message
+	System   string // put before the dialogue; ignored when Raw
+	Raw      bool   // no chat template: the prompt as it is
+	Adapters []AdapterUse
+	Params   decode.Params // MaxTokens 0 means 256
+	Timeout  time.Duration // 0: none
+	Logprobs bool
+}
+
+// Completion is a finished row. Err is the row's own failure; the statement's
+// failure is returned by the call.
+type Completion struct {
+	Text             string
+	FinishReason     string // "stop" or "length"
+	PromptTokens     int
+	SharedTokens     int
+	CompletionTokens int
+	Logprob          float64
+	Queue            time.Duration
+	Prefill          time.Duration
+	Decode           time.Duration
+	Model            string // the name it resolved to
+	Err              *errs.Error
+}
+
+// Chunk is a piece of a streamed completion.
+type Chunk struct {
+	Seq     int
+	Text    string
+	Token   int32
+	Logprob float64
+	Done    bool        // the last chunk
+	Final   *Completion // on the last chunk only
+}
+
+// ModelOptions are what CREATE MODEL … WITH (…) may set. Zero means default.
+type ModelOptions struct {
+	ContextLength int    // tokens per slot (default: min(trained context, 4096))
+	Slots         int    // sequences decoded side by side, 1..256 (default 32)
+	Threads       int    // compute threads (default: cores)
+	BatchSize     int    // tokens per decode call (default 512)
+	GPULayers     int    // layers on the accelerator, -1 all; needs a build with one
+	ChatTemplate  string // Jinja source that replaces the file's own
+}
+
+// Model is what the registry knows of a model: enough to load it.
+type Model struct {
+	Name    string
+	Path    string // the imported file
+	SHA256  string // hex digest of the file, checked at load
+	Bytes   int64  // file size
+	Memory  int64  // bytes it is expected to need when loaded
+	Options ModelOptions
+	Pinned  bool // never unloaded by budget or idle time
+}
+
+// Adapter is what the registry knows of an adapter.
+type Adapter struct {
+	Name   string
+	Model  string
+	Path   string
+	SHA256 string
+	Scale  float32
+}
+
+// Registry resolves names; the catalog implements it.
+type Registry interface {
+	// Model finds a model; "" is the default model. Errors: errs.ModelNotFound,
+	// naming the nearest.
+	Model(name string) (Model, error)
+	// Adapter finds an adapter of a model. Errors: errs.AdapterNotFound.
+	Adapter(model, name string) (Adapter, error)
+}
+
+// State of a model as ai.models shows it.
+type State string
+
+// The states.
+const (
+	StateUnloaded State = "unloaded"
+	StateLoading  State = "loading"
+	StateReady    State = "ready"
+	StateFailed   State = "failed" // the last load failed; the next use tries again
+)
+
+// EngineStatus is one row of ai.engines: a model that has, or had, a process.
+type EngineStatus struct {
+	Model     string
+	State     State
+	PID       int
+	Bytes     int64 // resident memory of the process
+	Slots     int
+	Busy      int
+	Queued    int
+	Restarts  int
+	Pinned    bool
+	LoadedAt  time.Time
+	IdleSince time.Time // zero while busy
+	Stats     decode.Stats
+	LastError string
+}

@@ -1,0 +1,126 @@
+# `make` lists the targets. Everything fetched or built outside Go lands in .deps, one stamp per finished step,
+# so a second run does nothing and an interrupted one resumes. Downloads are kept in ~/.cache/hyprstream.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+export PATH := $(CURDIR)/.deps/go/bin:$(PATH)
+export GOTOOLCHAIN := auto
+
+PYTHON := .deps/venv/bin/python
+STAMPS := .deps/stamps
+MODEL  := .deps/models/gemma-3-270m-q4_k_m.gguf
+JDBC   := .deps/jdbc/flight-sql-jdbc-driver-18.3.0.jar
+LINT   := .deps/bin/golangci-lint-2.15.0
+
+# Pinned sources. llama.cpp 0c1e57098 and DuckDB's internal headers travel in Python source packages.
+LLAMA_SOURCE  := llama_cpp_python 0.3.36 832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e vendor/llama.cpp
+DUCKDB_SOURCE := duckdb 1.5.5 72f33ee57ca7595b23957671a2cc7f7fe2be0ecc2d68f63abedcfcaa3a5c1238 external/duckdb/src/include
+LLAMA_STAMP   := $(STAMPS)/llama-source-0.3.36
+DUCKDB_STAMP  := $(STAMPS)/duckdb-headers-1.5.5
+
+# --- What people type ---
+
+.PHONY: help deps test-deps build portable demo test check lint bench conformance clean distclean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+deps: ## Fetch and build what bin/hyprstream links (llama.cpp, DuckDB headers), Python packages and the real model
+	@bash scripts/tools.sh build
+	@$(MAKE) -s --no-print-directory -j3 $(STAMPS)/llama $(DUCKDB_STAMP) $(STAMPS)/python $(MODEL) $(STAMPS)/go-modules
+
+test-deps: deps ## deps, and what only tests need: Java with the JDBC driver, the llama.cpp reference program
+	@bash scripts/tools.sh test
+	@$(MAKE) -s --no-print-directory $(JDBC) .deps/bin/greedyref
+
+build: deps ## Build bin/hyprstream
+	@echo "[go] building bin/hyprstream"
+	@go build -o bin/hyprstream ./cmd/hyprstream
+
+portable: deps ## Build bin/portable/hyprstream, which picks its CPU code at run time and runs on other machines
+	@$(MAKE) -s --no-print-directory $(STAMPS)/llama-portable
+	@bash scripts/portable.sh
+
+demo: build ## Start a server on the real model and print SELECT id, generate('gemma', prompt) FROM prompts
+	@$(PYTHON) -u demo/demo.py
+
+test: test-deps build ## Run every test: Go, Python clients, JDBC
+	go test -timeout 20m ./...
+	$(PYTHON) -m pytest -q tests
+
+check: deps ## Formatting, vet, lint, layering, module files, generated files: what CI runs beside the tests
+	@bash scripts/check.sh
+	@$(MAKE) -s --no-print-directory lint
+
+lint: $(LINT) ## golangci-lint with .golangci.yml
+	$(LINT) run ./...
+
+bench: build ## Run the Go benchmarks
+	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+
+conformance: test-deps build ## Greedy output against llama.cpp's own, and the stock clients (ADBC, JDBC, OpenAI)
+	go test -count=1 -timeout 20m -run 'Greedy|Conformance' -v ./runtime/... ./flightsql/...
+	$(PYTHON) -m pytest -v tests
+
+clean: ## Remove bin; .deps stays
+	rm -rf bin
+
+distclean: clean ## Remove .deps as well; downloads stay in the cache
+	rm -rf .deps
+
+# --- The steps ---
+
+$(STAMPS)/venv:
+	@echo "[python] virtual environment"
+	@python3 -m venv .deps/venv
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/python: tests/requirements.txt | $(STAMPS)/venv
+	@echo "[python] packages of tests/requirements.txt"
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(LLAMA_STAMP): | $(STAMPS)/venv
+	@bash scripts/source.sh $(LLAMA_SOURCE) .deps/src/llama.cpp
+	@touch $@
+
+$(STAMPS)/llama: $(LLAMA_STAMP) scripts/llama.sh
+	@bash scripts/llama.sh static $(LLAMA_CMAKE_FLAGS)
+	@touch $@
+
+$(STAMPS)/llama-portable: $(LLAMA_STAMP) scripts/llama.sh
+	@bash scripts/llama.sh portable $(LLAMA_CMAKE_FLAGS)
+	@touch $@
+
+$(DUCKDB_STAMP): | $(STAMPS)/venv
+	@bash scripts/source.sh $(DUCKDB_SOURCE) .deps/duckdb/include
+	@touch $@
+
+$(MODEL): | $(STAMPS)/venv
+	@bash scripts/model.sh $@
+
+# Only the packages that this platform compiles: `go mod download` would fetch every platform's DuckDB.
+$(STAMPS)/go-modules: go.mod go.sum
+	@echo "[go] modules"
+	@go list -deps -test ./... >/dev/null
+	@mkdir -p $(@D) && touch $@
+
+$(JDBC):
+	@echo "[jdbc] Flight SQL JDBC driver"
+	@bash scripts/jdbc.sh $@
+
+.deps/bin/greedyref: $(wildcard tools/greedyref/*) $(STAMPS)/llama
+	@echo "[greedyref] llama.cpp's own greedy output, for comparison"
+	@mkdir -p $(@D)
+	@g++ -O2 -std=c++17 -I.deps/src/llama.cpp/include -I.deps/src/llama.cpp/ggml/include -o $@ \
+	  tools/greedyref/*.c* .deps/llama/src/libllama.a \
+	  .deps/llama/ggml/src/libggml.a .deps/llama/ggml/src/libggml-cpu.a .deps/llama/ggml/src/libggml-base.a \
+	  -lpthread -ldl -lm
+
+$(LINT):
+	@echo "[lint] compiling golangci-lint 2.15.0 (once)"
+	@mkdir -p $(@D)
+	@GOBIN=$(CURDIR)/.deps/bin/part GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	@mv .deps/bin/part/golangci-lint $@

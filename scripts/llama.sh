@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Configures and builds llama.cpp. Usage: scripts/llama.sh static|portable [extra cmake arguments]
+#   static    .deps/llama           static libraries for this machine's processor; what bin/hyprstream links
+#   portable  .deps/llama-portable  shared libraries, one CPU backend per processor family, chosen at run time
+set -euo pipefail
+cd "$(dirname "$0")/.."
+kind=$1
+shift
+case $kind in
+static) build=.deps/llama flags=(-DBUILD_SHARED_LIBS=OFF -DGGML_NATIVE=ON) ;;
+portable) build=.deps/llama-portable flags=(-DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON
+  -DGGML_CPU_ALL_VARIANTS=ON -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON "-DCMAKE_INSTALL_RPATH=\$ORIGIN") ;;
+*) echo "usage: scripts/llama.sh static|portable" >&2; exit 2 ;;
+esac
+
+# OpenMP off: its threads spin at barriers, which is ruinous when a core is taken by DuckDB or Go.
+flags+=(-DCMAKE_BUILD_TYPE=Release -DGGML_OPENMP=OFF)
+for part in COMMON TOOLS TESTS EXAMPLES SERVER APP; do flags+=("-DLLAMA_BUILD_$part=OFF"); done
+
+echo "[llama.cpp] configuring $build"
+mkdir -p "$build"
+cmake -S .deps/src/llama.cpp -B "$build" -G Ninja "${flags[@]}" "$@" >"$build/configure.log" 2>&1 ||
+  { cat "$build/configure.log" >&2; exit 1; }
+
+targets=(llama ggml)
+[ "$kind" = static ] || targets=(all)
+echo "[llama.cpp] compiling (about 3 minutes on 2 cores; portable about 8)"
+export NINJA_STATUS='[llama.cpp %f/%t, %es] '
+if [ -t 1 ]; then
+  ninja -C "$build" "${targets[@]}" # rewrites one line
+else
+  ninja -C "$build" "${targets[@]}" | awk '!/^\[llama.cpp/ || NR % 20 == 0' # a log needs less
+fi

@@ -25,9 +25,8 @@ cmake -S .deps/src/llama.cpp -B "$build" -G Ninja "${flags[@]}" "$@" >"$build/co
 targets=(llama ggml)
 [ "$kind" = static ] || targets=(all)
 echo "[llama.cpp] compiling (about 3 minutes on 2 cores; portable about 8)"
-export NINJA_STATUS='[llama.cpp %f/%t, %es] '
-if [ -t 1 ]; then
-  ninja -C "$build" "${targets[@]}" # rewrites one line
-else
-  ninja -C "$build" "${targets[@]}" | awk '!/^\[llama.cpp/ || NR % 20 == 0' # a log needs less
-fi
+# The compiler's many warnings about llama.cpp go to the log; a terminal sees one moving line, a log every 20th step.
+if [ -t 1 ]; then show='/^\[llama.cpp/ { printf "\r\033[K%.100s", $0; fflush() } END { print "" }'
+else show='/^\[llama.cpp/ && ++n % 20 == 0 { print; fflush() }'; fi
+NINJA_STATUS='[llama.cpp %f/%t, %es] ' ninja -C "$build" "${targets[@]}" | tee "$build/build.log" | awk "$show" ||
+  { grep -A 30 '^FAILED' "$build/build.log" >&2 || tail -30 "$build/build.log" >&2; exit 1; }

@@ -1,0 +1,165 @@
+package database
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	m "github.com/duckdb/duckdb-go-bindings"
+
+	"hyprstream/errs"
+)
+
+// SessionOptions say who is at the other end, for ai.queries and ai.usage.
+type SessionOptions struct {
+	User   string // "" where there is no authentication
+	Client string // such as "flight", "rest" or "cli"
+}
+
+// Session is one DuckDB connection: transactions, temporary tables and settings
+// live in it. Its methods may be called from several goroutines; statements run
+// one after the other, waiting for their turn as long as their context allows.
+type Session struct {
+	db   *DB
+	opt  SessionOptions
+	conn m.Connection
+
+	turn   chan struct{} // holds a token while a statement or an open Result uses conn
+	closed chan struct{} // closed by Close
+
+	mu     sync.Mutex // guards the fields below
+	cancel context.CancelCauseFunc
+	open   *Result // the Result that holds the turn
+	done   bool
+}
+
+// Session opens a connection. Close it when its client is gone.
+func (db *DB) Session(ctx context.Context, opt SessionOptions) (*Session, error) {
+	if err := stopped(ctx); err != nil {
+		return nil, err
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed {
+		return nil, errs.New(errs.EngineUnavailable, "database.Session", "the database is shutting down")
+	}
+	s := &Session{db: db, opt: opt, turn: make(chan struct{}, 1), closed: make(chan struct{})}
+	if m.Connect(db.duck, &s.conn) != m.StateSuccess {
+		return nil, errs.New(errs.Internal, "database.Session", "DuckDB gave no connection")
+	}
+	db.sessions[s] = struct{}{}
+	return s, nil
+}
+
+// begin waits for the connection and makes the context under which the
+// statement runs: it ends with ctx, by Interrupt and by Close.
+func (s *Session) begin(ctx context.Context) (context.Context, error) {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, stopped(ctx)
+	case <-s.closed:
+		return nil, errSessionClosed
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done {
+		<-s.turn
+		return nil, errSessionClosed
+	}
+	run, cancel := context.WithCancelCause(ctx)
+	s.cancel = cancel
+	return run, nil
+}
+
+// end gives the connection to the next statement.
+func (s *Session) end() {
+	s.mu.Lock()
+	s.cancel(nil)
+	s.cancel, s.open = nil, nil
+	s.mu.Unlock()
+	<-s.turn
+}
+
+var errSessionClosed = errs.New(errs.Cancelled, "", "the session is closed")
+
+// Interrupt cancels the statement that runs now, if any: its caller, or the
+// reader of its Result, gets errs.Cancelled. Later statements are not touched.
+func (s *Session) Interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cancel != nil {
+		s.cancel(errInterrupted)
+	}
+}
+
+// Close cancels what runs, closes an open Result, rolls back an open
+// transaction and gives the connection back. It may be called twice.
+func (s *Session) Close() {
+	s.mu.Lock()
+	if s.done {
+		s.mu.Unlock()
+		return
+	}
+	s.done = true
+	close(s.closed)
+	if s.cancel != nil {
+		s.cancel(errSessionClosed)
+	}
+	open := s.open
+	s.mu.Unlock()
+	if open != nil {
+		open.Close()
+	}
+	s.turn <- struct{}{} // whoever was in a call has left; the token is never given back
+	m.Disconnect(&s.conn)
+	s.db.forget(s)
+}
+
+// wakeOperators is called after every duckdb_interrupt: DuckDB does not look at
+// the flag while an operator sleeps. The inference operator fills it in.
+var wakeOperators = func(m.Connection) {}
+
+// interruptEvery is how often the interrupt is repeated until the call returns:
+// one that comes before DuckDB clears the flag at a statement's start is lost.
+const interruptEvery = 5 * time.Millisecond
+
+// during makes a blocking call into DuckDB and interrupts it when ctx ends. The
+// interrupter is gone when it returns, so that it cannot hit the next call.
+func (s *Session) during(ctx context.Context, call func()) {
+	if ctx.Done() == nil {
+		call()
+		return
+	}
+	finished, joined := make(chan struct{}), make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(joined)
+		for {
+			m.Interrupt(s.conn)
+			wakeOperators(s.conn)
+			select {
+			case <-finished:
+				return
+			case <-time.After(interruptEvery):
+			}
+		}
+	})
+	call()
+	close(finished)
+	if !stop() {
+		<-joined
+	}
+}
+
+// exec runs a statement of our own on the connection, whose turn the caller has.
+func (s *Session) exec(sql string) error { return execOn(s.conn, sql) }
+
+// execOn runs SQL on a connection and drops its rows.
+func execOn(conn m.Connection, sql string) error {
+	var r m.Result
+	defer m.DestroyResult(&r)
+	if m.Query(conn, sql, &r) != m.StateSuccess {
+		return translate(m.ResultErrorType(&r), m.ResultError(&r))
+	}
+	return nil
+}

@@ -47,6 +47,7 @@ type Request struct {
 	Adapters []Adapter // applied together; requests with equal sets run side by side
 	Stream   bool      // send an Event per piece of text, not only the last one
 	Logprobs bool      // fill Event.Logprob and Result.Logprob
+	Tokens   bool      // fill Result.Tokens
 	Deadline time.Time // zero: none; passing it ends the request with errs.Timeout
 }
 
@@ -80,6 +81,7 @@ type Result struct {
 	PromptTokens     int
 	SharedTokens     int // of PromptTokens: taken from KV already there
 	CompletionTokens int
+	Tokens           []Token // the completion, without the end token, when asked for
 	Logprob          float64 // sum over the completion, when asked for
 	Queue            time.Duration
 	Prefill          time.Duration

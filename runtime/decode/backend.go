@@ -1,0 +1,50 @@
+package decode
+
+import "errors"
+
+// ErrFull is what Backend.Decode returns when its cache has no room for the
+// batch. Nothing was computed; a smaller batch may succeed.
+var ErrFull = errors.New("decode: no room in the cache")
+
+// Entry is one token of a batch.
+type Entry struct {
+	Token  Token
+	Pos    int32 // within its sequence, from 0
+	Slot   int32
+	Output bool // its logits will be sampled; at most one entry per slot
+}
+
+// Backend is a context with one cache per slot. The loop's goroutine is its
+// only caller. Any error but ErrFull leaves the slots of the batch undefined.
+type Backend interface {
+	// Decode computes a batch of at most Options.BatchSize entries.
+	Decode(batch []Entry) error
+	// Sampler makes the choice of tokens for one sequence.
+	Sampler(p Params, prompt []Token) (Sampler, error)
+	// Clear empties a slot, or all of them when slot is -1.
+	Clear(slot int)
+	// Adapt applies exactly these adapters to all that is decoded from now on.
+	Adapt(adapters []Adapter) error
+}
+
+// Sampler chooses the tokens of one sequence.
+type Sampler interface {
+	// Sample chooses the token after entry i of the last batch and takes it as
+	// said. The log probability is only computed when asked for.
+	Sample(i int, logprob bool) (Token, float64, error)
+	Close()
+}
+
+// Vocab turns text into tokens and back. It is safe for concurrent use.
+type Vocab interface {
+	Tokenize(segs []Segment, addBOS bool) ([]Token, error)
+	// AppendPiece appends a token's bytes, possibly a part of a code point.
+	// Control tokens have bytes only when special is set.
+	AppendPiece(dst []byte, t Token, special bool) []byte
+	// EndsGeneration is true of end-of-sequence and end-of-turn tokens.
+	EndsGeneration(t Token) bool
+	// Start is the token an empty prompt begins with.
+	Start() Token
+	// MaxPiece is the longest token in bytes.
+	MaxPiece() int
+}

@@ -1,0 +1,13 @@
+// Package decode is the continuous batching loop: it keeps as many requests as
+// a context has slots moving side by side, one llama_decode per step.
+//
+// One goroutine, Loop.run, owns the slots, the batch, the backend and the
+// samplers. Everybody else hands it jobs through a queue and gets Events back
+// by the sink of their own Submit, called from that goroutine. Tokenizing is
+// done by the callers, beside the running decode. Loop.Close ends the goroutine
+// and waits for it; the backend is closed by whoever made it, after that.
+//
+// The package knows of neither llama.cpp nor processes, SQL or templates, and
+// must import none of them: runtime/worker puts it on llama.cpp, and
+// decode/fake stands in for a model in tests.
+package decode

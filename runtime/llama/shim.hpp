@@ -1,0 +1,34 @@
+// Shared by the shim's C++ files.
+#pragma once
+
+#include "shim.h"
+
+#include <cstdio>
+#include <exception>
+#include <vector>
+
+struct hs_context {
+    llama_model *   model = nullptr;   // not owned
+    llama_context * ctx = nullptr;     // owned
+    llama_batch     batch{};           // owned, n_batch tokens
+    int32_t         n_batch = 0, n_seq = 0, n_vocab = 0;
+    ggml_threadpool_t pool = nullptr;  // owned
+    std::vector<int8_t> has_output;    // of the last batch, per entry
+};
+
+inline void hs_fail(hs_error * err, const char * what) {
+    if (err != nullptr) snprintf(err->msg, sizeof(err->msg), "%s", what);
+}
+
+// hs_guard runs f and turns a C++ exception into *err and the value bad.
+template <typename T, typename F>
+T hs_guard(hs_error * err, T bad, F && f) {
+    try {
+        return f();
+    } catch (const std::exception & e) {
+        hs_fail(err, e.what());
+    } catch (...) {
+        hs_fail(err, "unknown C++ exception");
+    }
+    return bad;
+}

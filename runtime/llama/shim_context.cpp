@@ -1,0 +1,102 @@
+// Context, batch and cache. What llama.cpp would abort on is refused here.
+#include "shim.hpp"
+
+namespace {
+// The CPU backend may be a library loaded at run time: ask it for its functions.
+template <typename F> F cpu_proc(const char * name) {
+    ggml_backend_dev_t dev = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    if (dev == nullptr) return nullptr;
+    return (F) ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(dev), name);
+}
+} // namespace
+
+hs_context * hs_context_new(llama_model * m, uint32_t n_ctx, uint32_t n_seq, uint32_t n_batch, int32_t threads, hs_error * err) {
+    return hs_guard<hs_context *>(err, nullptr, [&]() -> hs_context * {
+        llama_context_params p = llama_context_default_params();
+        p.n_ctx           = n_ctx;
+        p.n_batch         = n_batch;
+        p.n_ubatch        = n_batch;
+        p.n_seq_max       = n_seq;
+        p.n_outputs_max   = n_seq;  // at most one output per sequence: a vocabulary of logits per row is dear
+        p.n_threads       = threads;
+        p.n_threads_batch = threads;
+        p.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_AUTO;
+        p.kv_unified      = false;  // one stream per sequence
+        p.swa_full        = false;
+        p.no_perf         = true;
+        llama_context * ctx = llama_init_from_model(m, p);
+        if (ctx == nullptr) return nullptr;
+
+        auto * c = new hs_context;
+        c->model   = m;
+        c->ctx     = ctx;
+        c->n_batch = (int32_t) llama_n_batch(ctx);
+        c->n_seq   = (int32_t) n_seq;
+        c->n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(m));
+        c->batch   = llama_batch_init(c->n_batch, 0, 1);
+
+        auto pool_new = cpu_proc<ggml_threadpool_t (*)(ggml_threadpool_params *)>("ggml_threadpool_new");
+        if (pool_new != nullptr) {
+            ggml_threadpool_params tp = ggml_threadpool_params_default(threads);
+            tp.poll = 0; // a thread that spins while it waits takes the core from DuckDB and from its peers
+            c->pool = pool_new(&tp);
+            if (c->pool != nullptr) llama_attach_threadpool(ctx, c->pool, c->pool);
+        }
+        return c;
+    });
+}
+
+void hs_context_free(hs_context * c) {
+    if (c == nullptr) return;
+    llama_free(c->ctx);
+    llama_batch_free(c->batch);
+    auto pool_free = cpu_proc<void (*)(ggml_threadpool_t)>("ggml_threadpool_free");
+    if (c->pool != nullptr && pool_free != nullptr) pool_free(c->pool);
+    delete c;
+}
+
+uint32_t hs_context_seq_len(const hs_context * c) { return llama_n_ctx_seq(c->ctx); }
+
+int32_t hs_decode(hs_context * c, int32_t n, const int32_t * tok, const int32_t * pos, const int32_t * seq, const int8_t * out, hs_error * err) {
+    if (n < 1 || n > c->n_batch) { hs_fail(err, "batch size out of range"); return -1; }
+    int32_t outputs = 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (tok[i] < 0 || tok[i] >= c->n_vocab) { hs_fail(err, "token id out of range"); return -1; }
+        if (seq[i] < 0 || seq[i] >= c->n_seq)   { hs_fail(err, "sequence id out of range"); return -1; }
+        outputs += out[i] != 0;
+        c->batch.token[i]     = tok[i];
+        c->batch.pos[i]       = pos[i];
+        c->batch.n_seq_id[i]  = 1;
+        c->batch.seq_id[i][0] = seq[i];
+        c->batch.logits[i]    = out[i];
+    }
+    if (outputs > c->n_seq) { hs_fail(err, "more outputs than sequences"); return -1; }
+    c->batch.n_tokens = n;
+    c->has_output.assign(out, out + n);
+    return hs_guard<int32_t>(err, -2, [&]() -> int32_t {
+        const int32_t rc = llama_decode(c->ctx, c->batch);
+        if (rc == 0) { llama_synchronize(c->ctx); return 0; }
+        c->has_output.clear();
+        if (rc == 1) return 1;
+        hs_fail(err, rc == -1 ? "invalid batch" : "decoding failed");
+        return rc == -1 ? -1 : -2;
+    });
+}
+
+bool hs_seq_rm(hs_context * c, int32_t seq) {
+    if (seq < -1 || seq >= c->n_seq) return false;
+    return hs_guard<bool>(nullptr, false, [&] {
+        if (seq < 0) { llama_memory_clear(llama_get_memory(c->ctx), false); return true; }
+        return llama_memory_seq_rm(llama_get_memory(c->ctx), seq, -1, -1);
+    });
+}
+
+bool hs_seq_cp(hs_context * c, int32_t from, int32_t to) {
+    if (from < 0 || to < 0 || from >= c->n_seq || to >= c->n_seq || from == to) return false;
+    return hs_guard<bool>(nullptr, false, [&] {
+        // Sequences are streams of their own: only a whole one can be copied.
+        llama_memory_seq_rm(llama_get_memory(c->ctx), to, -1, -1);
+        llama_memory_seq_cp(llama_get_memory(c->ctx), from, to, -1, -1);
+        return true;
+    });
+}

@@ -1,0 +1,66 @@
+package storage
+
+import parser "github.com/gpustack/gguf-parser-go"
+
+// Defaults of a load, the same as CREATE MODEL's.
+const (
+	defaultContext = 4096
+	defaultSlots   = 32
+	microBatch     = 512 // tokens per compute graph
+)
+
+// KVShape says what a token costs in the key-value cache, in bytes at the
+// 16-bit default. Layers with a sliding window keep only that many tokens.
+type KVShape struct {
+	TokenBytes  int64 // layers that keep the whole context
+	WindowBytes int64 // layers that keep a window
+	Window      int64 // tokens
+}
+
+// kvShape adds up the layers' heads.
+func kvShape(a parser.GGUFArchitecture) KVShape {
+	s := KVShape{Window: int64(min(a.AttentionSlidingWindow, 1<<30))}
+	key, value := uint64(a.AttentionKeyLength), uint64(a.AttentionValueLength)
+	if heads := a.AttentionHeadCount; key == 0 && heads > 0 {
+		key = a.EmbeddingLength / heads
+	}
+	if value == 0 {
+		value = key
+	}
+	for i := range min(a.BlockCount, 4096) {
+		heads := a.AttentionHeadCountKV
+		if i < uint64(len(a.AttentionHeadCountKVs)) {
+			heads = a.AttentionHeadCountKVs[i]
+		}
+		bytes := int64(2 * min(heads, 1<<16) * min(key+value, 1<<20))
+		if i < uint64(len(a.AttentionSlidingWindowLayers)) && a.AttentionSlidingWindowLayers[i] {
+			s.WindowBytes += bytes
+		} else {
+			s.TokenBytes += bytes
+		}
+	}
+	return s
+}
+
+// EstimateMemory is about how many bytes a model will need once loaded with
+// contextLength tokens for each of slots sequences (0: the defaults): weights,
+// key-value cache and compute buffers. It errs on the high side.
+func EstimateMemory(info FileInfo, contextLength, slots int) int64 {
+	if contextLength <= 0 {
+		contextLength = defaultContext
+		if info.ContextLength > 0 {
+			contextLength = min(contextLength, info.ContextLength)
+		}
+	}
+	if slots <= 0 {
+		slots = defaultSlots
+	}
+	context, n := int64(contextLength), int64(slots)
+	// A window's cache also holds the batch being computed.
+	window := min(context, info.KV.Window+microBatch)
+	kv := n * (context*info.KV.TokenBytes + window*info.KV.WindowBytes)
+	// Logits of the rows that are sampled, and a few activations per token of a batch.
+	compute := 4*n*int64(info.VocabSize) + 4*16*microBatch*int64(info.EmbeddingLength)
+	const process = 32 << 20 // code, vocabulary, buffers of the process itself
+	return info.WeightBytes + kv + compute + process
+}

@@ -20,6 +20,9 @@ DUCKDB_SOURCE := duckdb 1.5.5 72f33ee57ca7595b23957671a2cc7f7fe2be0ecc2d68f63abe
 LLAMA_STAMP   := $(STAMPS)/llama-source-0.3.36
 DUCKDB_STAMP  := $(STAMPS)/duckdb-headers-1.5.5
 
+# More cmake flags for llama.cpp, such as -DGGML_CUDA=ON (see CONTRIBUTING.md).
+LLAMA_CMAKE_FLAGS ?=
+
 # --- What people type ---
 
 .PHONY: help deps test-deps build portable demo test check lint bench conformance clean distclean
@@ -86,11 +89,17 @@ $(LLAMA_STAMP): | $(STAMPS)/venv
 	@bash scripts/source.sh $(LLAMA_SOURCE) .deps/src/llama.cpp
 	@touch $@
 
-$(STAMPS)/llama: $(LLAMA_STAMP) scripts/llama.sh
+# Rewritten only when the flags changed, so that llama.cpp is then configured anew.
+.PHONY: always
+$(STAMPS)/llama-flags: always
+	@mkdir -p $(@D)
+	@echo "$(LLAMA_CMAKE_FLAGS)" | cmp -s - $@ || echo "$(LLAMA_CMAKE_FLAGS)" >$@
+
+$(STAMPS)/llama: $(LLAMA_STAMP) $(STAMPS)/llama-flags scripts/llama.sh
 	@bash scripts/llama.sh static $(LLAMA_CMAKE_FLAGS)
 	@touch $@
 
-$(STAMPS)/llama-portable: $(LLAMA_STAMP) scripts/llama.sh
+$(STAMPS)/llama-portable: $(LLAMA_STAMP) $(STAMPS)/llama-flags scripts/llama.sh
 	@bash scripts/llama.sh portable $(LLAMA_CMAKE_FLAGS)
 	@touch $@
 

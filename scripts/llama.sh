@@ -19,6 +19,7 @@ for part in COMMON TOOLS TESTS EXAMPLES SERVER APP; do flags+=("-DLLAMA_BUILD_$p
 
 echo "[llama.cpp] configuring $build"
 mkdir -p "$build"
+rm -f "$build/CMakeCache.txt" # flags given once must not stay
 cmake -S .deps/src/llama.cpp -B "$build" -G Ninja "${flags[@]}" "$@" >"$build/configure.log" 2>&1 ||
   { cat "$build/configure.log" >&2; exit 1; }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	m "github.com/duckdb/duckdb-go-bindings"
+	"github.com/google/uuid"
 )
 
 // Result is a statement's rows as record batches, while DuckDB makes them, and
@@ -71,6 +72,7 @@ func (r *Result) opened() error {
 // it back at once.
 func (r *Result) adopt() {
 	r.refs.Store(1)
+	r.id = uuid.Must(uuid.NewV7()).String()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.holding = true

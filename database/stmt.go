@@ -310,18 +310,6 @@ func (st *Stmt) executeEach(ctx context.Context, b *binder) (*Result, error) {
 	return r, nil
 }
 
-// atomically runs f in a transaction: the client's own where it has one open.
-func (s *Session) atomically(f func() error) error {
-	if err := s.exec("BEGIN"); err != nil {
-		return f() // BEGIN fails only inside a transaction; the client commits
-	}
-	if err := f(); err != nil {
-		_ = s.exec("ROLLBACK") // the first error is what counts
-		return err
-	}
-	return s.exec("COMMIT")
-}
-
 // Close frees the statement. Results that are open stay valid.
 func (st *Stmt) Close() {
 	st.mu.Lock()

@@ -1,0 +1,257 @@
+package flightsql
+
+import (
+	"context"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/flight"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+)
+
+const (
+	// aheadBytes is how far the database may be ahead of the client.
+	aheadBytes = 4 << 20
+	// spillBytes is how far while another statement waits for the session.
+	spillBytes = 64 << 20
+)
+
+// pump carries batches from a producer goroutine to the handler that sends
+// them. Bounded by bytes, so that a slow client slows the database down.
+type pump struct {
+	mu    sync.Mutex
+	queue []arrow.RecordBatch // owned by the pump until popped
+	bytes int64
+	done  bool
+	err   error
+	ready chan struct{} // capacity 1: something to pop, or done
+	space chan struct{} // capacity 1: something was popped
+}
+
+func newPump() *pump {
+	return &pump{ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
+}
+
+// produce reads rows to their end and then lets the lease go, whether or not
+// the client has read them all. It runs in a goroutine of its own.
+func (p *pump) produce(ctx context.Context, rows array.RecordReader, l *lease, finish func() error) {
+	var err error
+	for err == nil && rows.Next() {
+		rec := rows.RecordBatch()
+		rec.Retain()
+		p.push(rec)
+		err = p.waitForSpace(ctx, l)
+	}
+	if err == nil {
+		err = rows.Err()
+	}
+	if ferr := finish(); err == nil {
+		err = ferr
+	}
+	p.mu.Lock()
+	p.done, p.err = true, causeOf(ctx, err)
+	p.mu.Unlock()
+	signal(p.ready)
+}
+
+func (p *pump) push(rec arrow.RecordBatch) {
+	p.mu.Lock()
+	p.queue = append(p.queue, rec)
+	p.bytes += sizeOf(rec)
+	p.mu.Unlock()
+	signal(p.ready)
+}
+
+func (p *pump) waitForSpace(ctx context.Context, l *lease) error {
+	wanted, stalled := l.wanted, false
+	limit := int64(aheadBytes)
+	defer func() {
+		if stalled {
+			l.setStalled(false)
+		}
+	}()
+	for {
+		select {
+		case <-l.wanted:
+			wanted, limit = nil, spillBytes
+		default:
+		}
+		p.mu.Lock()
+		full := p.bytes >= limit
+		p.mu.Unlock()
+		if !full {
+			return ctx.Err()
+		}
+		if !stalled {
+			stalled = true
+			l.setStalled(true)
+		}
+		select {
+		case <-p.space:
+		case <-wanted:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// pop gives the next batch, which the caller releases; nil after the last.
+func (p *pump) pop(ctx context.Context) (arrow.RecordBatch, error) {
+	for {
+		p.mu.Lock()
+		if len(p.queue) > 0 {
+			rec := p.queue[0]
+			p.queue[0] = nil
+			p.queue = p.queue[1:]
+			p.bytes -= sizeOf(rec)
+			p.mu.Unlock()
+			signal(p.space)
+			return rec, nil
+		}
+		done, err := p.done, p.err
+		p.mu.Unlock()
+		if done {
+			return nil, err
+		}
+		select {
+		case <-p.ready:
+		case <-ctx.Done():
+			return nil, causeOf(ctx, ctx.Err())
+		}
+	}
+}
+
+// drain frees what was not sent. The producer must have ended.
+func (p *pump) drain() {
+	for _, rec := range p.queue {
+		rec.Release()
+	}
+	p.queue = nil
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// sendStream produces rows and sends them until the end, an error or the end of
+// ctx. cancel must end ctx. finish is called once, when the last row has been
+// produced or the stream was given up; nothing is left running afterwards.
+func sendStream(ctx context.Context, cancel context.CancelCauseFunc, rows array.RecordReader, l *lease,
+	finish func() error, out flight.FlightService_DoGetServer,
+) error {
+	w, err := newBatchWriter(out, rows.Schema())
+	if err != nil {
+		finish()
+		return err
+	}
+	p := newPump()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.produce(ctx, rows, l, finish)
+	}()
+	err = p.sendAll(ctx, w)
+	cancel(nil) // stops a producer whose client has gone; harmless after the end
+	<-ended
+	p.drain()
+	if cerr := w.close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func (p *pump) sendAll(ctx context.Context, w *batchWriter) error {
+	for {
+		rec, err := p.pop(ctx)
+		if rec == nil || err != nil {
+			return err
+		}
+		err = w.write(rec)
+		rec.Release()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// sendBatches sends batches that exist already.
+func sendBatches(schema *arrow.Schema, batches []arrow.RecordBatch, out flight.FlightService_DoGetServer) error {
+	w, err := newBatchWriter(out, schema)
+	if err != nil {
+		return err
+	}
+	for _, rec := range batches {
+		if err = w.write(rec); err != nil {
+			break
+		}
+	}
+	if cerr := w.close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// batchWriter writes an Arrow stream whose schema leaves at once: clients that
+// open a result wait for it, and the first row may be seconds away.
+type batchWriter struct{ ipc *flight.Writer }
+
+func newBatchWriter(out flight.FlightService_DoGetServer, schema *arrow.Schema) (*batchWriter, error) {
+	once := &onceSchema{DataStreamWriter: out}
+	// A writer that is closed unused has written exactly the schema.
+	if err := flight.NewRecordWriter(once, ipc.WithSchema(schema)).Close(); err != nil {
+		return nil, err
+	}
+	once.drop = true
+	return &batchWriter{ipc: flight.NewRecordWriter(once, ipc.WithSchema(schema))}, nil
+}
+
+// write sends rec. The database cuts its batches to what clients take.
+func (w *batchWriter) write(rec arrow.RecordBatch) error {
+	if rec.NumRows() == 0 {
+		return nil
+	}
+	return w.ipc.Write(rec)
+}
+
+func (w *batchWriter) close() error { return w.ipc.Close() }
+
+// onceSchema passes messages on, but for the first after drop was set: the
+// second writer's copy of the schema.
+type onceSchema struct {
+	flight.DataStreamWriter
+	drop bool
+}
+
+func (o *onceSchema) Send(data *flight.FlightData) error {
+	if o.drop {
+		o.drop = false
+		return nil
+	}
+	return o.DataStreamWriter.Send(data)
+}
+
+// sizeOf is the memory a batch's buffers take. It counts a slice as the whole.
+func sizeOf(rec arrow.RecordBatch) int64 {
+	var n int64
+	for _, c := range rec.Columns() {
+		n += sizeOfData(c.Data())
+	}
+	return n
+}
+
+func sizeOfData(data arrow.ArrayData) int64 {
+	var n int64
+	for _, b := range data.Buffers() {
+		if b != nil {
+			n += int64(b.Len())
+		}
+	}
+	for _, child := range data.Children() {
+		n += sizeOfData(child)
+	}
+	return n
+}

@@ -77,7 +77,7 @@ var forbiddenDirect = []struct {
 		"engines are reached through inference; database and cmd wire them"},
 	{duckdb, []string{"database", "catalog", "sqlfuncs"},
 		"DuckDB is behind database; transports see Arrow record batches"},
-	{http, []string{"rest", "cmd/hyprstream"}, "HTTP ends in rest"},
+	{http, []string{"rest", "flightsql", "cmd/hyprstream"}, "HTTP ends in the transports (Flight sessions are cookies)"},
 	{grpc, []string{"flightsql", "cmd/hyprstream"}, "gRPC ends in flightsql"},
 }
 

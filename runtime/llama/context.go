@@ -112,3 +112,6 @@ func (c *Context) Top2(i int) (ids [2]int32, logits [2]float32, ok bool) {
 	ok = bool(C.hs_top2(c.p, C.int32_t(i), (*C.int32_t)(&ids[0]), (*C.float)(&logits[0])))
 	return ids, logits, ok
 }
+
+// BatchSize is how many tokens one Decode may take.
+func (c *Context) BatchSize() int { return int(C.hs_context_batch(c.p)) }

@@ -29,6 +29,7 @@ typedef struct hs_context hs_context;
 hs_context * hs_context_new(struct llama_model * m, uint32_t n_ctx, uint32_t n_seq, uint32_t n_batch, int32_t threads, hs_error * err);
 void         hs_context_free(hs_context * c);
 uint32_t     hs_context_seq_len(const hs_context * c);
+int32_t      hs_context_batch(const hs_context * c);
 // 0: done, 1: no room in the cache and nothing changed, -1: refused before the call, -2: failed inside
 int32_t hs_decode(hs_context * c, int32_t n, const int32_t * tok, const int32_t * pos, const int32_t * seq, const int8_t * out, hs_error * err);
 bool    hs_seq_rm(hs_context * c, int32_t seq);                  // whole sequence; -1: all

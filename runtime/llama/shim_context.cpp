@@ -57,6 +57,8 @@ void hs_context_free(hs_context * c) {
 
 uint32_t hs_context_seq_len(const hs_context * c) { return llama_n_ctx_seq(c->ctx); }
 
+int32_t hs_context_batch(const hs_context * c) { return c->n_batch; }
+
 int32_t hs_decode(hs_context * c, int32_t n, const int32_t * tok, const int32_t * pos, const int32_t * seq, const int8_t * out, hs_error * err) {
     if (n < 1 || n > c->n_batch) { hs_fail(err, "batch size out of range"); return -1; }
     int32_t outputs = 0;

@@ -1,0 +1,152 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"hyprstream/errs"
+	"hyprstream/runtime/decode"
+)
+
+// mailbox holds the messages of one call until the caller takes them. It never
+// blocks the reader; what it holds is bounded by what was asked for.
+type mailbox struct {
+	mu   sync.Mutex
+	got  []toParent // guarded by mu
+	news chan struct{}
+}
+
+func (b *mailbox) put(m toParent) {
+	b.mu.Lock()
+	b.got = append(b.got, m)
+	b.mu.Unlock()
+	select {
+	case b.news <- struct{}{}:
+	default:
+	}
+}
+
+func (b *mailbox) take() []toParent {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	got := b.got
+	b.got = nil
+	return got
+}
+
+// open registers a call. The error is the process's end.
+func (p *Process) open() (uint64, *mailbox, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.calls == nil {
+		return 0, nil, p.err
+	}
+	p.serial++
+	box := &mailbox{news: make(chan struct{}, 1)}
+	p.calls[p.serial] = box
+	return p.serial, box, nil
+}
+
+// call sends a request in one or more messages and hands each reply to take,
+// until the one that is Done. When ctx ends it asks the child to stop and goes
+// on until it did.
+func (p *Process) call(ctx context.Context, messages []any, id uint64, box *mailbox, take func(*toParent)) error {
+	defer func() {
+		p.mu.Lock()
+		delete(p.calls, id) // deleting from the nil map of an ended process is fine
+		p.mu.Unlock()
+	}()
+	for _, m := range messages {
+		if err := p.wire.send(m); err != nil {
+			<-p.done // the socket broke: the process has ended, or is about to
+			return p.Err()
+		}
+	}
+	cancelled := ctx.Done()
+	for {
+		select {
+		case <-box.news:
+		case <-cancelled:
+			cancelled = nil
+			late := errors.Is(context.Cause(ctx), context.DeadlineExceeded)
+			if err := p.wire.send(&toChild{ID: id, Cancel: true, Late: late}); err != nil {
+				p.log.Debug("cancel not sent", "error", err) // the end of the process follows
+			}
+		}
+		for _, m := range box.take() {
+			take(&m)
+			if m.Done {
+				if m.Failed != nil {
+					return m.Failed
+				}
+				return nil
+			}
+		}
+	}
+}
+
+// Submit decodes reqs as decode.Loop.Submit does. sink is called from this
+// goroutine. When the process ends, the requests without a Result get none and
+// Submit returns errs.EngineDied.
+func (p *Process) Submit(ctx context.Context, reqs []decode.Request, sink func(decode.Event)) error {
+	if len(reqs) == 0 {
+		return nil
+	}
+	id, box, err := p.open()
+	if err != nil {
+		return err
+	}
+	var messages []any
+	for part := range slices.Chunk(reqs, partSize) {
+		messages = append(messages, &toChild{ID: id, Submit: part, More: true})
+	}
+	messages[len(messages)-1].(*toChild).More = false
+	return p.call(ctx, messages, id, box, func(m *toParent) {
+		for _, e := range m.Events {
+			sink(e)
+		}
+	})
+}
+
+// Tokenize gives the tokens of each text. It runs beside decoding.
+func (p *Process) Tokenize(ctx context.Context, texts [][]decode.Segment, addBOS bool) ([][]decode.Token, error) {
+	if len(texts) == 0 {
+		return nil, nil
+	}
+	var out [][]decode.Token
+	err := p.ask(ctx, toChild{Tokenize: texts, AddBOS: addBOS}, func(m *toParent) { out = m.Tokens })
+	return out, err
+}
+
+// Detokenize gives the text of tokens; see decode.Loop.Detokenize.
+func (p *Process) Detokenize(ctx context.Context, tokens []decode.Token) (string, error) {
+	var out string
+	err := p.ask(ctx, toChild{Detokenize: tokens}, func(m *toParent) { out = m.Text })
+	return out, err
+}
+
+// Stats gives the loop's counters.
+func (p *Process) Stats(ctx context.Context) (decode.Stats, error) {
+	var out decode.Stats
+	err := p.ask(ctx, toChild{Stats: true}, func(m *toParent) {
+		if m.Stats != nil {
+			out = *m.Stats
+		}
+	})
+	return out, err
+}
+
+// ask is a call of one message and one reply.
+func (p *Process) ask(ctx context.Context, m toChild, take func(*toParent)) error {
+	if err := ctx.Err(); err != nil {
+		return errs.Wrap(err, errs.CodeOf(err), "engine", "the request was given up")
+	}
+	id, box, err := p.open()
+	if err != nil {
+		return err
+	}
+	m.ID = id
+	return p.call(ctx, []any{&m}, id, box, take)
+}

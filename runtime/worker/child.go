@@ -1,0 +1,219 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"hyprstream/errs"
+	"hyprstream/runtime/decode"
+)
+
+// socketFD is where the child finds its end of the socket pair.
+const socketFD = 3
+
+// Main is the child's end. It returns only when it cannot begin; otherwise the
+// process ends when the socket closes. The exit code is for the process.
+func Main() int {
+	signal.Ignore(syscall.SIGINT, syscall.SIGHUP) // a terminal's Ctrl-C is for the parent
+	// A trace of an abort would run gdb, if there is one, for seconds.
+	if err := os.Setenv("GGML_NO_BACKTRACE", "1"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	f := os.NewFile(socketFD, "parent")
+	conn, err := net.FileConn(f)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "worker: this command is run by hyprstream itself; there is no socket at descriptor 3:", err)
+		return 2
+	}
+	f.Close()
+	c := &child{wire: newWire(conn), mail: make(chan struct{}, 1), calls: map[uint64]context.CancelCauseFunc{}, parts: map[uint64][]decode.Request{}}
+	var first toChild
+	if err := c.wire.dec.Decode(&first); err != nil || first.Spec == nil {
+		fmt.Fprintln(os.Stderr, "worker: no specification came:", err)
+		return 2
+	}
+	go c.write()
+	go c.load(first.Spec)
+	c.read()
+	os.Exit(0) // the parent is gone: end in the midst of whatever is being done
+	return 0
+}
+
+// child is the state of a worker process.
+type child struct {
+	wire *wire
+	loop atomic.Pointer[decode.Loop] // set before Ready is sent, and nothing is asked before that
+
+	mu    sync.Mutex
+	box   []toParent                         // guarded by mu: what write has yet to send
+	calls map[uint64]context.CancelCauseFunc // guarded by mu: how to end each call
+	mail  chan struct{}                      // there is something in box
+
+	parts map[uint64][]decode.Request // Submits whose parts are still coming; read's alone
+}
+
+// post queues a message. It never blocks: it is called from the loop.
+func (c *child) post(m toParent) {
+	c.mu.Lock()
+	if n := len(c.box); n > 0 && len(m.Events) > 0 && c.box[n-1].ID == m.ID && !c.box[n-1].Done {
+		c.box[n-1].Events = append(c.box[n-1].Events, m.Events...)
+	} else {
+		c.box = append(c.box, m)
+	}
+	c.mu.Unlock()
+	select {
+	case c.mail <- struct{}{}:
+	default:
+	}
+}
+
+// write sends what is posted. It is the child's only sender.
+func (c *child) write() {
+	for range c.mail {
+		c.mu.Lock()
+		box := c.box
+		c.box = nil
+		c.mu.Unlock()
+		for i := range box {
+			if err := c.wire.send(&box[i]); err != nil {
+				return // the reader sees the end of the socket and ends the process
+			}
+			if box[i].ID == 0 && box[i].Failed != nil {
+				os.Exit(1) // the reason is with the parent
+			}
+		}
+	}
+}
+
+// load brings the model up and says so, or says why not.
+func (c *child) load(spec *Spec) {
+	var last time.Time
+	report := func(f float64) {
+		if now := time.Now(); now.Sub(last) > 50*time.Millisecond || f >= 1 {
+			last = now
+			c.post(toParent{Progress: f})
+		}
+	}
+	hashing := 0.0
+	if spec.SHA256 != "" {
+		hashing = 0.3 // of the time, roughly, with the file in memory
+	}
+	err := verify(context.Background(), spec.Path, spec.SHA256, func(f float64) { report(f * hashing) })
+	var e *engine
+	var info decode.Info
+	if err == nil {
+		e, info, err = load(spec, func(f float64) { report(min(0.99, hashing+f*(1-hashing))) })
+	}
+	if err != nil {
+		var failed *errs.Error
+		if !errors.As(err, &failed) {
+			failed = errs.New(errs.EngineUnavailable, "load", "the engine for %s cannot start: %v", spec.Path, err)
+		}
+		c.post(toParent{Failed: plain(failed)})
+		return
+	}
+	c.loop.Store(decode.NewLoop(e, e, decode.Options{Info: info, BatchSize: e.ctx.BatchSize()}))
+	c.post(toParent{Progress: 1})
+	c.post(toParent{Ready: &info})
+}
+
+// read takes the parent's messages until the socket closes.
+func (c *child) read() {
+	for {
+		var m toChild
+		if err := c.wire.dec.Decode(&m); err != nil {
+			return
+		}
+		switch {
+		case m.Cancel:
+			c.mu.Lock()
+			cancel := c.calls[m.ID]
+			c.mu.Unlock()
+			if cancel != nil && m.Late {
+				cancel(context.DeadlineExceeded)
+			} else if cancel != nil {
+				cancel(nil)
+			}
+		case m.Submit != nil:
+			c.parts[m.ID] = append(c.parts[m.ID], m.Submit...)
+			if m.More {
+				continue
+			}
+			reqs := c.parts[m.ID]
+			delete(c.parts, m.ID)
+			c.serve(m.ID, func(ctx context.Context) toParent { return c.submit(ctx, m.ID, reqs) })
+		case m.Tokenize != nil:
+			c.serve(m.ID, func(ctx context.Context) toParent { return c.tokenize(ctx, m.Tokenize, m.AddBOS) })
+		case m.Stats:
+			stats := c.loop.Load().Stats()
+			c.post(toParent{ID: m.ID, Stats: &stats, Done: true})
+		default:
+			text, err := c.loop.Load().Detokenize(m.Detokenize)
+			c.post(toParent{ID: m.ID, Text: text, Failed: coded(err), Done: true})
+		}
+	}
+}
+
+// serve runs a call that takes time in a goroutine of its own, which ends with
+// the call; all end with the process.
+func (c *child) serve(id uint64, run func(context.Context) toParent) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	c.mu.Lock()
+	c.calls[id] = cancel
+	c.mu.Unlock()
+	go func() {
+		m := run(ctx)
+		cancel(nil)
+		c.mu.Lock()
+		delete(c.calls, id)
+		c.mu.Unlock()
+		m.ID, m.Done = id, true
+		c.post(m)
+	}()
+}
+
+func (c *child) submit(ctx context.Context, id uint64, reqs []decode.Request) toParent {
+	err := c.loop.Load().Submit(ctx, reqs, func(e decode.Event) {
+		if e.Result != nil {
+			e.Result.Err = plain(e.Result.Err)
+		}
+		c.post(toParent{ID: id, Events: []decode.Event{e}})
+	})
+	return toParent{Failed: coded(err)}
+}
+
+func (c *child) tokenize(ctx context.Context, texts [][]decode.Segment, addBOS bool) toParent {
+	out := make([][]decode.Token, len(texts))
+	for i, segs := range texts {
+		if ctx.Err() != nil {
+			return toParent{Failed: errs.New(errs.Cancelled, "tokenize", "the request was cancelled")}
+		}
+		t, err := c.loop.Load().Tokenize(segs, addBOS)
+		if err != nil {
+			return toParent{Failed: coded(err)}
+		}
+		out[i] = t
+	}
+	return toParent{Tokens: out}
+}
+
+// coded is err as it can travel.
+func coded(err error) *errs.Error {
+	if err == nil {
+		return nil
+	}
+	var e *errs.Error
+	if errors.As(err, &e) {
+		return plain(e)
+	}
+	return errs.New(errs.CodeOf(err), "engine", "%v", err)
+}

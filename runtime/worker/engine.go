@@ -1,0 +1,251 @@
+package worker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"hyprstream/errs"
+	"hyprstream/runtime/decode"
+	"hyprstream/runtime/llama"
+)
+
+// Defaults of a Spec's zero fields.
+const (
+	defaultSlots   = 32
+	defaultContext = 4096 // or what the model was trained on, if less
+	defaultBatch   = 512
+)
+
+// verify hashes the file and compares. progress is called with 0..1.
+func verify(ctx context.Context, path, want string, progress func(float64)) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return errs.New(errs.InvalidModelFile, "load", "the model file %s cannot be opened: %v", path, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return errs.New(errs.InvalidModelFile, "load", "%s is not a regular file", path)
+	}
+	if want == "" {
+		return nil
+	}
+	h, done, buf := sha256.New(), int64(0), make([]byte, 1<<20)
+	for {
+		n, err := f.Read(buf)
+		h.Write(buf[:n])
+		done += int64(n)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return errs.New(errs.InvalidModelFile, "load", "the model file %s cannot be read: %v", path, err)
+		}
+		progress(float64(done) / float64(max(1, info.Size())))
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); !strings.EqualFold(got, want) {
+		return errs.New(errs.DigestMismatch, "load",
+			"the model file %s is not what was imported: its SHA-256 is %s…, expected %s…; import it again", path, got[:12], want[:min(12, len(want))])
+	}
+	return nil
+}
+
+// engine puts llama.cpp under the loop: it is a decode.Backend and a
+// decode.Vocab. It owns model, context and adapters.
+type engine struct {
+	model    *llama.Model
+	ctx      *llama.Context
+	adapters map[string]*llama.Adapter // by path; freed with the model
+
+	token, pos, seq []int32 // of the batch; the loop's goroutine's
+	out             []int8
+}
+
+// load brings a model up as spec says, ready to decode.
+func load(spec *Spec, progress func(float64)) (*engine, decode.Info, error) {
+	name := filepath.Base(spec.Path)
+	m, err := llama.Load(spec.Path, llama.LoadOptions{
+		GPULayers: spec.GPULayers,
+		Progress:  func(f float64) bool { progress(f); return true },
+	})
+	if err != nil {
+		return nil, decode.Info{}, loadError(err, "the model file "+spec.Path+" cannot be loaded",
+			"check that it is a whole GGUF file of a language model")
+	}
+	o := llama.ContextOptions{Length: spec.ContextLength, Slots: spec.Slots, Batch: spec.BatchSize, Threads: spec.Threads}
+	if o.Slots == 0 {
+		o.Slots = defaultSlots
+	}
+	if o.Length == 0 {
+		o.Length = min(defaultContext, m.TrainedContext())
+	}
+	if o.Batch == 0 {
+		o.Batch = max(defaultBatch, o.Slots)
+	}
+	if o.Threads == 0 {
+		o.Threads = runtime.GOMAXPROCS(0) // what the container grants, not what the machine has
+	}
+	c, err := m.NewContext(o)
+	if err != nil {
+		m.Close()
+		return nil, decode.Info{}, loadError(err,
+			fmt.Sprintf("the model %s cannot get a context of %d tokens in %d slots", name, o.Length, o.Slots),
+			"lower context_length or slots")
+	}
+	e := &engine{model: m, ctx: c, adapters: map[string]*llama.Adapter{}}
+	// The first decode pays for what is allocated late, and finds out whether
+	// the model computes at all.
+	if err := e.Decode([]decode.Entry{{Token: e.Start(), Output: true}}); err != nil {
+		e.close()
+		return nil, decode.Info{}, loadError(err, "the model file "+spec.Path+" loads but does not compute", "convert or download it again")
+	}
+	e.Clear(-1)
+	return e, decode.Info{
+		ContextLength: min(o.Length, c.SequenceLength()), Slots: o.Slots, Vocabulary: m.Size(), Embedding: m.Embedding(),
+		Parameters: m.Parameters(), WeightBytes: m.WeightBytes(), ChatTemplate: m.ChatTemplate(),
+		BOS: e.special(m.BOS()), EOS: e.special(m.EOS()), AddsBOS: m.AddsBOS(), Build: "llama.cpp " + llama.Version(),
+	}, nil
+}
+
+// loadError tells a lack of memory from a bad file.
+func loadError(err error, what, remedy string) error {
+	text := strings.ToLower(err.Error())
+	for _, sign := range []string{"failed to allocate", "unable to allocate", "bad_alloc", "out of memory", "cannot allocate"} {
+		if strings.Contains(text, sign) {
+			return errs.New(errs.OutOfMemory, "load", "%s for lack of memory: %v; lower context_length or slots, or free memory", what, err)
+		}
+	}
+	code := errs.InvalidModelFile
+	if strings.Contains(remedy, "slots") {
+		code = errs.InvalidArgument
+	}
+	return errs.New(code, "load", "%s: %v; %s", what, err, remedy)
+}
+
+func (e *engine) close() {
+	e.ctx.Close()
+	e.model.Close()
+}
+
+// Decode implements decode.Backend.
+func (e *engine) Decode(batch []decode.Entry) error {
+	e.token, e.pos, e.seq, e.out = e.token[:0], e.pos[:0], e.seq[:0], e.out[:0]
+	for _, b := range batch {
+		var out int8
+		if b.Output {
+			out = 1
+		}
+		e.token, e.pos = append(e.token, b.Token), append(e.pos, b.Pos)
+		e.seq, e.out = append(e.seq, b.Slot), append(e.out, out)
+	}
+	err := e.ctx.Decode(e.token, e.pos, e.seq, e.out)
+	if errors.Is(err, llama.ErrFull) {
+		return decode.ErrFull
+	}
+	return err
+}
+
+// Clear implements decode.Backend.
+func (e *engine) Clear(slot int) { e.ctx.Remove(slot) }
+
+// Adapt implements decode.Backend. A file is read once; its path holds one
+// content for ever.
+func (e *engine) Adapt(adapters []decode.Adapter) error {
+	loaded := make([]*llama.Adapter, len(adapters))
+	scales := make([]float32, len(adapters))
+	for i, a := range adapters {
+		if e.adapters[a.Path] == nil {
+			l, err := e.model.LoadAdapter(a.Path)
+			if err != nil {
+				return errs.New(errs.InvalidModelFile, "adapter",
+					"the adapter file %s cannot be applied to this model: %v; it must be a GGUF LoRA made for it", a.Path, err)
+			}
+			e.adapters[a.Path] = l
+		}
+		loaded[i], scales[i] = e.adapters[a.Path], a.Scale
+	}
+	return e.ctx.SetAdapters(loaded, scales)
+}
+
+// Sampler implements decode.Backend.
+func (e *engine) Sampler(p decode.Params, prompt []decode.Token) (decode.Sampler, error) {
+	s, err := e.model.NewSampler(llama.SamplerOptions{
+		Temperature: p.Temperature, TopP: p.TopP, TopK: p.TopK, MinP: p.MinP, RepeatPenalty: p.RepeatPenalty,
+		Seed: p.Seed, Grammar: p.Grammar, IgnoreEOG: p.IgnoreEOS,
+	}, prompt)
+	if err != nil {
+		return nil, err
+	}
+	return &sampler{s, e.ctx}, nil
+}
+
+type sampler struct {
+	*llama.Sampler
+	ctx *llama.Context
+}
+
+// Sample implements decode.Sampler.
+func (s *sampler) Sample(i int, logprob bool) (decode.Token, float64, error) {
+	return s.Sampler.Sample(s.ctx, i, logprob)
+}
+
+// Tokenize implements decode.Vocab. Neighbours of one kind are joined, so that
+// where a segment ends does not show in the tokens.
+func (e *engine) Tokenize(segs []decode.Segment, addBOS bool) ([]decode.Token, error) {
+	var out []decode.Token
+	if addBOS && e.model.AddsBOS() && e.model.BOS() >= 0 {
+		out = append(out, e.model.BOS())
+	}
+	for i := 0; i < len(segs); {
+		text, special := segs[i].Text, segs[i].Special
+		for i++; i < len(segs) && segs[i].Special == special; i++ {
+			text += segs[i].Text
+		}
+		continued := len(out) > 0 && !e.model.Control(out[len(out)-1])
+		tokens, err := e.model.Tokenize(text, special, continued)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, tokens...)
+	}
+	return out, nil
+}
+
+// AppendPiece implements decode.Vocab.
+func (e *engine) AppendPiece(dst []byte, t decode.Token, special bool) []byte {
+	return e.model.AppendPiece(dst, t, special)
+}
+
+// EndsGeneration implements decode.Vocab.
+func (e *engine) EndsGeneration(t decode.Token) bool { return e.model.EndsGeneration(t) }
+
+// MaxPiece implements decode.Vocab.
+func (e *engine) MaxPiece() int { return e.model.MaxPiece() }
+
+// Start implements decode.Vocab.
+func (e *engine) Start() decode.Token {
+	for _, t := range []decode.Token{e.model.BOS(), e.model.Newline(), e.model.EOS()} {
+		if t >= 0 {
+			return t
+		}
+	}
+	return 0
+}
+
+func (e *engine) special(t decode.Token) string {
+	if t < 0 {
+		return ""
+	}
+	return string(e.model.AppendPiece(nil, t, true))
+}

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -52,13 +53,14 @@ func eachRow(ctx context.Context, res array.RecordReader, f func(batch arrow.Rec
 	return nil
 }
 
-// stringAt reads column c as text; NULL is "".
+// stringAt reads column c as text; NULL is "". The text is a copy: a batch's
+// memory is DuckDB's and goes with the batch.
 func stringAt(batch arrow.RecordBatch, c, i int) string {
 	col := batch.Column(c)
 	if col.IsNull(i) {
 		return ""
 	}
-	return col.ValueStr(i)
+	return strings.Clone(col.ValueStr(i))
 }
 
 // intAt reads an integer column of any width; NULL is 0.

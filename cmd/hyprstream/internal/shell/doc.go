@@ -1,0 +1,7 @@
+// Package shell reads lines from a terminal with editing and a history kept in
+// a file. While a line is read the terminal is in raw mode and Ctrl-C is a
+// key; between lines it is a signal, so that a running statement can be
+// cancelled without ending the shell.
+//
+// It has no goroutines of its own and imports nothing of this module.
+package shell

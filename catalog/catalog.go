@@ -1,0 +1,253 @@
+package catalog
+
+import (
+	"cmp"
+	"encoding/json"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/agext/levenshtein"
+
+	"hyprstream/errs"
+	"hyprstream/inference"
+)
+
+// Model is a model's row: what the file says of itself, how it is to be loaded,
+// and where it came from.
+type Model struct {
+	Name            string
+	SHA256          string
+	Bytes           int64
+	Memory          int64  // expected when loaded
+	Source          string // the path it was created from
+	Format          string
+	Architecture    string
+	Parameters      int64
+	Quantisation    string
+	ContextLength   int // trained
+	EmbeddingLength int
+	ChatTemplate    string
+	Options         inference.ModelOptions
+	Pinned          bool
+	Default         bool
+	CreatedAt       time.Time
+
+	Path string `json:"-"` // of the imported file on this machine
+}
+
+// Adapter is an adapter's row.
+type Adapter struct {
+	Name         string
+	Model        string
+	SHA256       string
+	Bytes        int64
+	Source       string
+	Architecture string
+	Rank         int
+	Alpha        float32
+	Targets      []string
+	Scale        float32
+	CreatedAt    time.Time
+
+	Path string `json:"-"`
+}
+
+// Catalog holds models and adapters by name. Names are found whatever their
+// case, and keep the case they were created with. Its methods may be called from
+// several goroutines. It implements inference.Registry.
+type Catalog struct {
+	store *store
+	blob  func(sha string) string // the file of a digest
+	usage *usageLog
+
+	change sync.Mutex   // one change at a time: what was checked stays true until it is written
+	mu     sync.RWMutex // guards the maps
+	models map[string]Model
+	adapts map[string]Adapter
+}
+
+var _ inference.Registry = (*Catalog)(nil)
+
+// Open reads the catalog of a data directory, making it where it is missing.
+// blob names the file of a digest.
+func Open(dir string, blob func(sha string) string, log *slog.Logger) (*Catalog, error) {
+	s, err := openStore(filepath.Join(dir, "catalog.duckdb"))
+	if err != nil {
+		return nil, err
+	}
+	c := &Catalog{store: s, blob: blob, models: map[string]Model{}, adapts: map[string]Adapter{}}
+	if err := c.read(); err != nil {
+		s.close()
+		return nil, err
+	}
+	if c.usage, err = openUsage(s, log); err != nil {
+		s.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Catalog) read() error {
+	err := c.store.each("models", func(name, doc string) error {
+		var v Model
+		if err := json.Unmarshal([]byte(doc), &v); err != nil {
+			return errs.Wrap(err, errs.Internal, "catalog.Open", "the row of model %s is damaged", name)
+		}
+		v.Path = c.blob(v.SHA256)
+		c.models[key(v.Name)] = v
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.store.each("adapters", func(name, doc string) error {
+		var v Adapter
+		if err := json.Unmarshal([]byte(doc), &v); err != nil {
+			return errs.Wrap(err, errs.Internal, "catalog.Open", "the row of adapter %s is damaged", name)
+		}
+		v.Path = c.blob(v.SHA256)
+		c.adapts[key(v.Name)] = v
+		return nil
+	})
+}
+
+// Close writes what is pending and closes the file.
+func (c *Catalog) Close() {
+	c.usage.close()
+	c.store.close()
+}
+
+// key is how names are compared.
+func key(name string) string { return strings.ToLower(name) }
+
+// Models are all models, oldest first.
+func (c *Catalog) Models() []Model {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	out := make([]Model, 0, len(c.models))
+	for _, v := range c.models {
+		out = append(out, v)
+	}
+	slices.SortFunc(out, func(a, b Model) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+// Adapters are all adapters, oldest first.
+func (c *Catalog) Adapters() []Adapter {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	out := make([]Adapter, 0, len(c.adapts))
+	for _, v := range c.adapts {
+		out = append(out, v)
+	}
+	slices.SortFunc(out, func(a, b Adapter) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+// FindModel is the row of a model; "" is the default.
+func (c *Catalog) FindModel(name string) (Model, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.findModel(name)
+}
+
+func (c *Catalog) findModel(name string) (Model, error) {
+	if name == "" {
+		for _, v := range c.models {
+			if v.Default {
+				return v, nil
+			}
+		}
+		return Model{}, errs.New(errs.ModelNotFound, "catalog", "there is no model yet: CREATE MODEL name FROM 'file.gguf'")
+	}
+	if v, ok := c.models[key(name)]; ok {
+		return v, nil
+	}
+	if len(c.models) == 0 {
+		return Model{}, errs.New(errs.ModelNotFound, "catalog", "no model is named %q, and there is none yet: CREATE MODEL %s FROM 'file.gguf'", name, name)
+	}
+	names := make([]string, 0, len(c.models))
+	for _, v := range c.models {
+		names = append(names, v.Name)
+	}
+	return Model{}, errs.New(errs.ModelNotFound, "catalog", "no model is named %q; %s", name, suggest(name, names))
+}
+
+// Model implements inference.Registry.
+func (c *Catalog) Model(name string) (inference.Model, error) {
+	v, err := c.FindModel(name)
+	if err != nil {
+		return inference.Model{}, err
+	}
+	return inference.Model{Name: v.Name, Path: v.Path, SHA256: v.SHA256, Bytes: v.Bytes, Memory: v.Memory,
+		Options: v.Options, Pinned: v.Pinned}, nil
+}
+
+// Adapter implements inference.Registry.
+func (c *Catalog) Adapter(model, name string) (inference.Adapter, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	of, err := c.findModel(model)
+	if err != nil {
+		return inference.Adapter{}, err
+	}
+	v, ok := c.adapts[key(name)]
+	if !ok {
+		return inference.Adapter{}, c.noAdapter(of.Name, name)
+	}
+	if key(v.Model) != key(of.Name) {
+		return inference.Adapter{}, errs.New(errs.AdapterNotFound, "catalog", "adapter %q is for model %q, not for %q", v.Name, v.Model, of.Name)
+	}
+	return inference.Adapter{Name: v.Name, Model: of.Name, Path: v.Path, SHA256: v.SHA256, Scale: v.Scale}, nil
+}
+
+// noAdapter tells of a missing adapter of a model, "" for any model.
+func (c *Catalog) noAdapter(model, name string) error {
+	var names []string
+	for _, v := range c.adapts {
+		if model == "" || key(v.Model) == key(model) {
+			names = append(names, v.Name)
+		}
+	}
+	of := ""
+	if model != "" {
+		of = " of model " + model
+	}
+	if len(names) == 0 {
+		return errs.New(errs.AdapterNotFound, "catalog", "no adapter%s is named %q, and there is none yet: CREATE ADAPTER", of, name)
+	}
+	return errs.New(errs.AdapterNotFound, "catalog", "no adapter%s is named %q; %s", of, name, suggest(name, names))
+}
+
+// suggest names the nearest of names, or lists them where none is near.
+func suggest(name string, names []string) string {
+	slices.Sort(names)
+	best, score := "", 0.0
+	for _, n := range names {
+		if s := levenshtein.Similarity(key(name), key(n), nil); s > score {
+			best, score = n, s
+		}
+	}
+	if score >= 0.5 {
+		return "did you mean " + quoted(best) + "?"
+	}
+	const most = 10
+	more := ""
+	if len(names) > most {
+		names, more = names[:most], ", …"
+	}
+	for i := range names {
+		names[i] = quoted(names[i])
+	}
+	return "there is " + strings.Join(names, ", ") + more
+}
+
+func quoted(s string) string { return `"` + s + `"` }

@@ -1,0 +1,229 @@
+package catalog
+
+import (
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"hyprstream/errs"
+)
+
+const maxName = 200 // characters
+
+// checkName refuses names that could not be shown or typed.
+func checkName(name string) error {
+	switch {
+	case strings.TrimSpace(name) == "":
+		return errs.New(errs.InvalidArgument, "catalog", "a name must not be empty")
+	case len([]rune(name)) > maxName:
+		return errs.New(errs.InvalidArgument, "catalog", "a name may have %d characters at most", maxName)
+	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || r == unicode.ReplacementChar }):
+		return errs.New(errs.InvalidArgument, "catalog", "the name %q has control characters or invalid UTF-8 in it", name)
+	}
+	return nil
+}
+
+// PutModel adds a model, or replaces one of that name, which keeps being the
+// default and pinned. The first model is the default. It returns the digest
+// that was replaced, "" for none.
+func (c *Catalog) PutModel(v Model, replace bool) (replaced string, err error) {
+	if err := checkName(v.Name); err != nil {
+		return "", err
+	}
+	c.change.Lock()
+	defer c.change.Unlock()
+	old, exists := c.models[key(v.Name)]
+	if exists && !replace {
+		return "", modelExists(old.Name)
+	}
+	v.CreatedAt = time.Now().UTC()
+	v.Default, v.Pinned = old.Default || len(c.models) == 0, old.Pinned
+	edits := []edit{put("models", v.Name, v)}
+	if exists {
+		if a := c.adaptersOf(v.Name); len(a) > 0 && old.Architecture != v.Architecture {
+			return "", errs.New(errs.InvalidArgument, "catalog", "model %q has adapters for architecture %s (%s) and the new file is %s: drop them first",
+				old.Name, old.Architecture, strings.Join(a, ", "), v.Architecture)
+		}
+		edits = []edit{del("models", old.Name), edits[0]}
+	}
+	if err := c.store.change(edits...); err != nil {
+		return "", err
+	}
+	v.Path = c.blob(v.SHA256)
+	c.set(func() { c.models[key(v.Name)] = v })
+	return old.SHA256, nil
+}
+
+func modelExists(name string) error {
+	return errs.New(errs.AlreadyExists, "catalog", "model %q already exists: use CREATE OR REPLACE MODEL or IF NOT EXISTS", name)
+}
+
+// set changes the maps; readers see all of it or nothing.
+func (c *Catalog) set(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+}
+
+// adaptersOf are the names of a model's adapters.
+func (c *Catalog) adaptersOf(model string) (names []string) {
+	for _, a := range c.adapts {
+		if key(a.Model) == key(model) {
+			names = append(names, a.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// DropModel removes a model and returns its row. Where it was the default, the
+// oldest one left becomes it. A model with adapters is not dropped.
+func (c *Catalog) DropModel(name string) (Model, error) {
+	c.change.Lock()
+	defer c.change.Unlock()
+	v, err := c.findModel(name)
+	if err != nil {
+		return v, err
+	}
+	if a := c.adaptersOf(v.Name); len(a) > 0 {
+		return v, errs.New(errs.InvalidArgument, "catalog", "model %q has adapters: drop %s first", v.Name, strings.Join(a, ", "))
+	}
+	edits := []edit{del("models", v.Name)}
+	var heir *Model
+	if v.Default {
+		for _, o := range c.Models() {
+			if o.Name != v.Name {
+				o.Default = true
+				heir = &o
+				edits = append(edits, put("models", o.Name, o))
+				break
+			}
+		}
+	}
+	if err := c.store.change(edits...); err != nil {
+		return v, err
+	}
+	c.set(func() {
+		delete(c.models, key(v.Name))
+		if heir != nil {
+			c.models[key(heir.Name)] = *heir
+		}
+	})
+	return v, nil
+}
+
+// SetDefault makes a model the default.
+func (c *Catalog) SetDefault(name string) error {
+	c.change.Lock()
+	defer c.change.Unlock()
+	v, err := c.findModel(name)
+	if err != nil || v.Default {
+		return err
+	}
+	v.Default = true
+	next := []Model{v}
+	if old, err := c.findModel(""); err == nil {
+		old.Default = false
+		next = append(next, old)
+	}
+	var edits []edit
+	for _, n := range next {
+		edits = append(edits, put("models", n.Name, n))
+	}
+	if err := c.store.change(edits...); err != nil {
+		return err
+	}
+	c.set(func() {
+		for _, n := range next {
+			c.models[key(n.Name)] = n
+		}
+	})
+	return nil
+}
+
+// SetPinned says whether a model stays loaded once it is.
+func (c *Catalog) SetPinned(name string, pinned bool) error {
+	c.change.Lock()
+	defer c.change.Unlock()
+	v, err := c.findModel(name)
+	if err != nil || v.Pinned == pinned {
+		return err
+	}
+	v.Pinned = pinned
+	if err := c.store.change(put("models", v.Name, v)); err != nil {
+		return err
+	}
+	c.set(func() { c.models[key(v.Name)] = v })
+	return nil
+}
+
+// PutAdapter adds an adapter, or replaces one of that name. It returns the
+// digest that was replaced, "" for none.
+func (c *Catalog) PutAdapter(v Adapter, replace bool) (replaced string, err error) {
+	if err := checkName(v.Name); err != nil {
+		return "", err
+	}
+	c.change.Lock()
+	defer c.change.Unlock()
+	of, err := c.findModel(v.Model)
+	if err != nil {
+		return "", err
+	}
+	v.Model = of.Name
+	old, exists := c.adapts[key(v.Name)]
+	if exists && !replace {
+		return "", adapterExists(old.Name)
+	}
+	if v.Architecture != of.Architecture {
+		return "", errs.New(errs.InvalidArgument, "catalog", "adapter %q was made for architecture %q and model %q is %q: choose the model it was trained on",
+			v.Name, v.Architecture, of.Name, of.Architecture)
+	}
+	v.CreatedAt = time.Now().UTC()
+	edits := []edit{put("adapters", v.Name, v)}
+	if exists {
+		edits = []edit{del("adapters", old.Name), edits[0]}
+	}
+	if err := c.store.change(edits...); err != nil {
+		return "", err
+	}
+	v.Path = c.blob(v.SHA256)
+	c.set(func() { c.adapts[key(v.Name)] = v })
+	return old.SHA256, nil
+}
+
+func adapterExists(name string) error {
+	return errs.New(errs.AlreadyExists, "catalog", "adapter %q already exists: use CREATE OR REPLACE ADAPTER or IF NOT EXISTS", name)
+}
+
+// DropAdapter removes an adapter and returns its row.
+func (c *Catalog) DropAdapter(name string) (Adapter, error) {
+	c.change.Lock()
+	defer c.change.Unlock()
+	v, ok := c.adapts[key(name)]
+	if !ok {
+		return v, c.noAdapter("", name)
+	}
+	if err := c.store.change(del("adapters", v.Name)); err != nil {
+		return v, err
+	}
+	c.set(func() { delete(c.adapts, key(v.Name)) })
+	return v, nil
+}
+
+// Uses says whether any model or adapter is the file of a digest.
+func (c *Catalog) Uses(sha string) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, v := range c.models {
+		if v.SHA256 == sha {
+			return true
+		}
+	}
+	for _, v := range c.adapts {
+		if v.SHA256 == sha {
+			return true
+		}
+	}
+	return false
+}

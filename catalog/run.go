@@ -1,0 +1,297 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"hyprstream/catalog/ddl"
+	"hyprstream/errs"
+	"hyprstream/storage"
+)
+
+// Files is where imported files lie; storage.Store is one.
+type Files interface {
+	Import(ctx context.Context, path string, progress func(done, total int64)) (storage.Blob, error)
+	Digests() ([]string, error)
+	Remove(sha string) error
+}
+
+// Engine is what ALTER and DROP tell of a model; inference.Engine is one.
+type Engine interface {
+	Load(ctx context.Context, model string, progress func(fraction float64)) error
+	Unload(ctx context.Context, model string) error
+}
+
+// Statements runs CREATE, ALTER and DROP of models and adapters.
+type Statements struct {
+	Catalog *Catalog
+	Files   Files
+	Engine  Engine
+	// Allow says whether a statement may read a file, and returns the path to
+	// read it by. Errors: errs.PermissionDenied naming the remedy.
+	Allow  func(path string) (string, error)
+	Logger *slog.Logger
+
+	// files is read-locked from an import to its row, and locked by the removal
+	// of files no row uses: an import must not lose its file in between.
+	files sync.RWMutex
+}
+
+// Parse says whether sql is a statement for Run, and what is wrong with it.
+func (s *Statements) Parse(sql string) (ours bool, err error) {
+	_, ours, err = ddl.Parse(sql)
+	return ours, err
+}
+
+// Run executes a statement and returns a line for the user.
+func (s *Statements) Run(ctx context.Context, sql string) (message string, err error) {
+	st, ours, err := ddl.Parse(sql)
+	switch {
+	case err != nil:
+		return "", err
+	case !ours:
+		return "", errs.New(errs.Syntax, "catalog", "this is no statement about models or adapters")
+	}
+	switch st := st.(type) {
+	case ddl.CreateModel:
+		return s.createModel(ctx, st)
+	case ddl.CreateAdapter:
+		return s.createAdapter(ctx, st)
+	case ddl.AlterModel:
+		return s.alterModel(ctx, st)
+	case ddl.DropModel:
+		return s.dropModel(ctx, st)
+	case ddl.DropAdapter:
+		return s.dropAdapter(ctx, st)
+	}
+	return "", errs.New(errs.Internal, "catalog", "statement %T is not implemented", st)
+}
+
+func (s *Statements) createModel(ctx context.Context, st ddl.CreateModel) (string, error) {
+	const op = "CREATE MODEL"
+	opt, err := parseModelOptions(st.Options)
+	if err != nil {
+		return "", errs.Wrap(err, errs.InvalidArgument, op, op)
+	}
+	if err := checkName(st.Name); err != nil {
+		return "", err
+	}
+	if old, err := s.Catalog.FindModel(st.Name); err == nil {
+		switch {
+		case st.IfNotExists:
+			return fmt.Sprintf("model %s already exists", old.Name), nil
+		case !st.OrReplace:
+			return "", modelExists(old.Name)
+		}
+	}
+	s.files.RLock()
+	defer s.files.RUnlock()
+	blob, info, err := s.importFile(ctx, st.Path, storage.KindModel)
+	if err != nil {
+		return "", err
+	}
+	if opt.ContextLength > info.ContextLength && info.ContextLength > 0 {
+		return "", s.unwanted(blob, errs.New(errs.InvalidArgument, op, "context_length %d is more than the %d tokens the model was trained with", opt.ContextLength, info.ContextLength))
+	}
+	v := Model{Name: st.Name, SHA256: blob.SHA256, Bytes: blob.Bytes, Source: st.Path, Format: info.Format,
+		Memory:       storage.EstimateMemory(info, opt.ContextLength, opt.Slots),
+		Architecture: info.Architecture, Parameters: int64(info.Parameters), Quantisation: info.Quantisation,
+		ContextLength: info.ContextLength, EmbeddingLength: info.EmbeddingLength, ChatTemplate: info.ChatTemplate, Options: opt}
+	replaced, err := s.Catalog.PutModel(v, st.OrReplace)
+	if err != nil {
+		return "", s.unwanted(blob, err)
+	}
+	if replaced != "" {
+		if err := s.Engine.Unload(ctx, st.Name); err != nil { // the next use loads the new file
+			s.Logger.Warn("replaced model stays loaded until it is unloaded", "model", st.Name, "err", err)
+		}
+		s.discardLater(replaced)
+	}
+	return fmt.Sprintf("model %s created: %s, %s parameters, %s, %s", v.Name, v.Architecture, count(v.Parameters), v.Quantisation, size(v.Bytes)), nil
+}
+
+// importFile checks a path and brings its file into the store. The caller holds
+// s.files for reading.
+func (s *Statements) importFile(ctx context.Context, path, kind string) (storage.Blob, storage.FileInfo, error) {
+	real, err := s.Allow(path)
+	if err != nil {
+		return storage.Blob{}, storage.FileInfo{}, err
+	}
+	info, err := storage.Inspect(real)
+	if err != nil {
+		return storage.Blob{}, info, err
+	}
+	if info.Kind != kind {
+		verb := map[string]string{storage.KindModel: "CREATE MODEL name FROM", storage.KindAdapter: "CREATE ADAPTER name FOR MODEL model FROM"}[info.Kind]
+		return storage.Blob{}, info, errs.New(errs.InvalidArgument, "import", "%s holds a %s, not a %s: use %s '%s'", path, info.Kind, kind, verb, path)
+	}
+	blob, err := s.Files.Import(ctx, real, nil)
+	return blob, info, err
+}
+
+// unwanted lets go of a file whose row could not be written.
+func (s *Statements) unwanted(b storage.Blob, err error) error {
+	s.discardLater(b.SHA256)
+	return err
+}
+
+func (s *Statements) createAdapter(ctx context.Context, st ddl.CreateAdapter) (string, error) {
+	const op = "CREATE ADAPTER"
+	if len(st.Parts) > 0 {
+		return "", errs.New(errs.Unsupported, op, "blends of adapters are not supported yet: pass several adapters to generate with adapter := ['a', 'b:0.5']")
+	}
+	scale, err := parseScale(st.Options)
+	if err != nil {
+		return "", errs.Wrap(err, errs.InvalidArgument, op, op)
+	}
+	if err := checkName(st.Name); err != nil {
+		return "", err
+	}
+	if old, ok := s.Catalog.findAdapter(st.Name); ok {
+		switch {
+		case st.IfNotExists:
+			return fmt.Sprintf("adapter %s already exists", old.Name), nil
+		case !st.OrReplace:
+			return "", adapterExists(old.Name)
+		}
+	}
+	if _, err := s.Catalog.FindModel(st.Model); err != nil {
+		return "", err
+	}
+	s.files.RLock()
+	defer s.files.RUnlock()
+	blob, info, err := s.importFile(ctx, st.Path, storage.KindAdapter)
+	if err != nil {
+		return "", err
+	}
+	v := Adapter{Name: st.Name, Model: st.Model, SHA256: blob.SHA256, Bytes: blob.Bytes, Source: st.Path,
+		Architecture: info.Architecture, Rank: info.Rank, Alpha: info.Alpha, Targets: info.Targets, Scale: scale}
+	replaced, err := s.Catalog.PutAdapter(v, st.OrReplace)
+	if err != nil {
+		return "", s.unwanted(blob, err)
+	}
+	if replaced != "" {
+		s.discardLater(replaced)
+	}
+	return fmt.Sprintf("adapter %s created for model %s: rank %d, %s", v.Name, st.Model, v.Rank, size(v.Bytes)), nil
+}
+
+func (s *Statements) alterModel(ctx context.Context, st ddl.AlterModel) (string, error) {
+	v, err := s.Catalog.FindModel(st.Name)
+	if err != nil {
+		return "", err
+	}
+	switch st.Action {
+	case ddl.Load:
+		return fmt.Sprintf("model %s is loaded", v.Name), s.Engine.Load(ctx, v.Name, nil)
+	case ddl.Unload:
+		return fmt.Sprintf("model %s is unloaded", v.Name), s.Engine.Unload(ctx, v.Name)
+	case ddl.Pin:
+		return fmt.Sprintf("model %s stays loaded once it is", v.Name), s.Catalog.SetPinned(v.Name, true)
+	case ddl.Unpin:
+		return fmt.Sprintf("model %s may be unloaded", v.Name), s.Catalog.SetPinned(v.Name, false)
+	case ddl.SetDefault:
+		return fmt.Sprintf("model %s is the default", v.Name), s.Catalog.SetDefault(v.Name)
+	}
+	return "", errs.New(errs.Unsupported, "ALTER MODEL", "ALTER MODEL %s is not known", st.Action)
+}
+
+func (s *Statements) dropModel(ctx context.Context, st ddl.DropModel) (string, error) {
+	v, err := s.Catalog.DropModel(st.Name)
+	if errs.CodeOf(err) == errs.ModelNotFound && st.IfExists {
+		return fmt.Sprintf("there is no model %s", st.Name), nil
+	}
+	if err != nil {
+		return "", err
+	}
+	// The row is gone, so no statement can begin with it; now what runs may end.
+	if err := s.Engine.Unload(ctx, v.Name); err != nil {
+		s.Logger.Warn("dropped model stays loaded until it is idle", "model", v.Name, "err", err)
+	}
+	s.discard(v.SHA256)
+	return fmt.Sprintf("model %s dropped", v.Name), nil
+}
+
+func (s *Statements) dropAdapter(_ context.Context, st ddl.DropAdapter) (string, error) {
+	v, err := s.Catalog.DropAdapter(st.Name)
+	if errs.CodeOf(err) == errs.AdapterNotFound && st.IfExists {
+		return fmt.Sprintf("there is no adapter %s", st.Name), nil
+	}
+	if err != nil {
+		return "", err
+	}
+	s.discard(v.SHA256)
+	return fmt.Sprintf("adapter %s dropped", v.Name), nil
+}
+
+// discard removes a file that no row uses any more. While an import runs it is
+// left to Sweep: the import may have just found that file.
+func (s *Statements) discard(sha string) {
+	if !s.files.TryLock() {
+		return
+	}
+	defer s.files.Unlock()
+	s.remove(sha)
+}
+
+// discardLater is discard for a caller that holds s.files for reading itself.
+func (s *Statements) discardLater(sha string) {
+	s.files.RUnlock()
+	defer s.files.RLock()
+	s.discard(sha)
+}
+
+func (s *Statements) remove(sha string) {
+	if s.Catalog.Uses(sha) {
+		return
+	}
+	if err := s.Files.Remove(sha); err != nil {
+		s.Logger.Warn("unused model file not removed; the next start tries again", "sha256", sha, "err", err)
+	}
+}
+
+// Sweep removes files that no row uses: those of statements that a crash ended
+// between import and row. It is called before statements run.
+func (s *Statements) Sweep() error {
+	s.files.Lock()
+	defer s.files.Unlock()
+	all, err := s.Files.Digests()
+	if err != nil {
+		return err
+	}
+	for _, sha := range all {
+		s.remove(sha)
+	}
+	return nil
+}
+
+// findAdapter is the row of an adapter.
+func (c *Catalog) findAdapter(name string) (Adapter, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	v, ok := c.adapts[key(name)]
+	return v, ok
+}
+
+func joinNames(names []string) string { return strings.Join(names, ", ") }
+
+// count is a number as models are named by it: 270M, 1.5B.
+func count(n int64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.1fB", float64(n)/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.0fM", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.0fK", float64(n)/1e3)
+}
+
+func size(n int64) string {
+	if n >= 1e9 {
+		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+	}
+	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+}

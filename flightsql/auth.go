@@ -35,7 +35,7 @@ func secretOf(header string) string {
 	case "bearer":
 		return strings.TrimSpace(rest)
 	case "basic":
-		plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(rest))
+		plain, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(strings.TrimSpace(rest), "=")) // with padding or without
 		if err != nil {
 			return ""
 		}

@@ -1,0 +1,223 @@
+package sqlfuncs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	duckdb "github.com/duckdb/duckdb-go-bindings"
+
+	"hyprstream/errs"
+	"hyprstream/inference"
+	"hyprstream/sqlfuncs/operator"
+)
+
+// countingEngine answers "<model:prompt>" and remembers how many rows reached it.
+// Prompts that begin with "fail" fail; a step makes it take its time.
+type countingEngine struct {
+	mu        sync.Mutex
+	batches   []int
+	step      time.Duration
+	cancelled int
+}
+
+func (e *countingEngine) take() []int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	b := e.batches
+	e.batches = nil
+	return b
+}
+
+func (e *countingEngine) setStep(d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.step = d
+}
+
+func (e *countingEngine) Generate(ctx context.Context, reqs []inference.Request, done func(int, inference.Completion)) error {
+	e.mu.Lock()
+	e.batches = append(e.batches, len(reqs))
+	step := e.step
+	e.mu.Unlock()
+	for i, r := range reqs {
+		if step > 0 {
+			select {
+			case <-time.After(step):
+			case <-ctx.Done():
+				e.mu.Lock()
+				e.cancelled++
+				e.mu.Unlock()
+				return errs.Wrap(ctx.Err(), errs.Cancelled, "generate", "cancelled")
+			}
+		}
+		c := inference.Completion{Text: "<" + r.Model + ":" + r.Prompt + ">", FinishReason: "stop", Model: r.Model}
+		for _, m := range r.Messages {
+			c.Text += m.Role + "=" + m.Content + ";"
+		}
+		if r.Params.Temperature > 0 {
+			c.Text = fmt.Sprintf("draw %d", r.Params.Seed)
+		}
+		if strings.HasPrefix(r.Prompt, "fail") {
+			c = inference.Completion{Err: errs.New(errs.ContextOverflow, "generate", "prompt too long")}
+		}
+		done(i, c)
+	}
+	return nil
+}
+
+func (e *countingEngine) Stream(ctx context.Context, r inference.Request, chunk func(inference.Chunk) error) error {
+	for i, w := range strings.SplitAfter(r.Prompt, " ") {
+		if err := chunk(inference.Chunk{Seq: i, Text: w, Token: int32(i)}); err != nil {
+			return err
+		}
+		e.mu.Lock()
+		step := e.step
+		e.mu.Unlock()
+		select {
+		case <-time.After(step):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return chunk(inference.Chunk{Seq: 99, Done: true, Token: -1, Final: &inference.Completion{FinishReason: "stop", Model: r.Model, PromptTokens: 3, CompletionTokens: 2}})
+}
+
+func (e *countingEngine) CountTokens(_ context.Context, _ string, texts []string) ([]int, error) {
+	out := make([]int, len(texts))
+	for i, t := range texts {
+		out[i] = len(strings.Fields(t))
+	}
+	return out, nil
+}
+
+type fakeRegistry struct{}
+
+func (fakeRegistry) Model(name string) (inference.Model, error) {
+	if name == "" {
+		name = "m"
+	}
+	if len(name) > 1 {
+		return inference.Model{}, errs.New(errs.ModelNotFound, "model", "no model %q; did you mean \"m\"?", name)
+	}
+	return inference.Model{Name: name}, nil
+}
+
+func (fakeRegistry) Adapter(model, name string) (inference.Adapter, error) {
+	if name != "polite" {
+		return inference.Adapter{}, errs.New(errs.AdapterNotFound, "adapter", "no adapter %q for model %q", name, model)
+	}
+	return inference.Adapter{Name: name, Model: model}, nil
+}
+
+type fakeStatements struct{}
+
+func (fakeStatements) Parse(sql string) (bool, error) {
+	switch {
+	case strings.HasPrefix(sql, "CREATE MODEL bad"):
+		return false, errs.New(errs.Syntax, "parse", "expected FROM")
+	case strings.HasPrefix(sql, "CREATE MODEL"):
+		return true, nil
+	}
+	return false, nil
+}
+
+func (fakeStatements) Run(_ context.Context, sql string) (string, error) {
+	if strings.Contains(sql, "missing") {
+		return "", errs.New(errs.NotFound, "CREATE MODEL", "no such file")
+	}
+	return "ran " + sql, nil
+}
+
+// testDB is an in-memory database with the functions in it.
+type testDB struct {
+	t      *testing.T
+	db     duckdb.Database
+	at     *operator.Attachment
+	engine *countingEngine
+	conn   duckdb.Connection
+}
+
+func openTestDB(t *testing.T) *testDB {
+	t.Helper()
+	d := &testDB{t: t, engine: &countingEngine{}}
+	if duckdb.Open("", &d.db) != duckdb.StateSuccess {
+		t.Fatal("open")
+	}
+	at, err := Register(d.db, Deps{Engine: d.engine, Registry: fakeRegistry{}, Statements: fakeStatements{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.at = at
+	d.conn = d.connect()
+	t.Cleanup(func() {
+		duckdb.Disconnect(&d.conn)
+		at.Detach()
+		duckdb.Close(&d.db)
+	})
+	return d
+}
+
+func (d *testDB) connect() duckdb.Connection {
+	var c duckdb.Connection
+	if duckdb.Connect(d.db, &c) != duckdb.StateSuccess {
+		d.t.Fatal("connect")
+	}
+	return c
+}
+
+// query returns all cells as text, rows joined by "|" ; NULL is "NULL".
+func (d *testDB) query(c duckdb.Connection, sql string) ([]string, error) {
+	var r duckdb.Result
+	defer duckdb.DestroyResult(&r)
+	wrapped := sql
+	if up := strings.ToUpper(strings.TrimSpace(sql)); strings.HasPrefix(up, "SELECT") || strings.HasPrefix(up, "WITH") || strings.HasPrefix(up, "FROM") {
+		wrapped = "SELECT COLUMNS(*)::VARCHAR FROM (" + sql + ")"
+	}
+	if duckdb.Query(c, wrapped, &r) != duckdb.StateSuccess {
+		return nil, errors.New(duckdb.ResultError(&r))
+	}
+	var out []string
+	for {
+		ch := duckdb.FetchChunk(r)
+		if ch.Ptr == nil {
+			break
+		}
+		n, k := int(duckdb.DataChunkGetSize(ch)), int(duckdb.ColumnCount(&r))
+		for i := range n {
+			row := make([]string, k)
+			for j := range k {
+				v := duckdb.DataChunkGetVector(ch, duckdb.IdxT(j))
+				if val := duckdb.VectorGetValidity(v); val != nil && !duckdb.ValidityRowIsValid(val, duckdb.IdxT(i)) {
+					row[j] = "NULL"
+				} else if duckdb.ColumnType(&r, duckdb.IdxT(j)) == duckdb.TypeVarchar {
+					row[j] = stringAt(duckdb.VectorGetData(v), i)
+				} else {
+					row[j] = "?"
+				}
+			}
+			out = append(out, strings.Join(row, "|"))
+		}
+		duckdb.DestroyDataChunk(&ch)
+	}
+	return out, nil
+}
+
+func (d *testDB) must(sql string) []string {
+	d.t.Helper()
+	rows, err := d.query(d.conn, sql)
+	if err != nil {
+		d.t.Fatalf("%s: %v", sql, err)
+	}
+	return rows
+}
+
+// stringAt reads row i of a VARCHAR vector's data.
+func stringAt(p unsafe.Pointer, i int) string {
+	return duckdb.StringTData((*duckdb.StringT)(unsafe.Add(p, i*16)))
+}

@@ -1,0 +1,22 @@
+// Package operator puts inference into DuckDB's own plan.
+//
+// Its C++ (one purpose a file) registers scalar functions, an optimizer hook that
+// lifts their calls into an operator, table functions that stream, and a parser
+// hook for the catalog's statements. It knows no model, template or option: a call
+// is a number and its arguments, which the Handler answers. Everything that can be
+// Go is above, in sqlfuncs.
+//
+//	hsop.h         the whole border between Go and C++
+//	batch.*        state shared by DuckDB's threads and the engine's
+//	functions.*    calls: packing a row into a request, or running in place
+//	extract.*      pulling calls out of an expression, with their conditions
+//	rewrite.*      where in the plan the operator goes
+//	inference.*    the operator: a whole input to the engine, rows back in order
+//	stream.*       table functions whose rows the engine makes
+//	register.cpp   putting it into a database; statements of our own; settings
+//
+// Threads: C++ is entered by DuckDB's threads and by the goroutines that this
+// package starts, one for each submitted batch; closing the operator cancels
+// their context, and Detach waits for them. It must not import DuckDB's
+// database/sql driver, Arrow, or anything above sqlfuncs.
+package operator

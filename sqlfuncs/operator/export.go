@@ -1,0 +1,157 @@
+package operator
+
+/*
+#include <stdlib.h>
+#include "hsop.h"
+*/
+import "C"
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"hyprstream/errs"
+)
+
+// The functions below are called from C++, on DuckDB's threads. None may panic:
+// that would kill the process.
+
+func goBytes(s C.hs_str) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(s.p)), int(s.n))
+}
+
+func panicText(r any) string {
+	return fmt.Sprintf("[%s] a defect in hyprstream: %v", errs.Internal, r)
+}
+
+//export goHsSubmit
+func goHsSubmit(env, conn, op, first, n C.uint64_t, reqs *C.hs_str) {
+	a := find(uint64(env))
+	if a == nil {
+		return
+	}
+	var calls []Call
+	var index []uint64
+	for i, r := range unsafe.Slice(reqs, int(n)) {
+		if r.p == nil {
+			continue
+		}
+		c, err := decode(goBytes(r))
+		if err != nil {
+			answer(uint64(op), uint64(first)+uint64(i), Answer{Err: errs.New(errs.Internal, "operator", "%v", err), Fail: true})
+			return
+		}
+		calls, index = append(calls, c), append(index, uint64(first)+uint64(i))
+	}
+	if len(calls) == 0 {
+		return
+	}
+	ctx := a.open(uint64(conn), uint64(op))
+	a.wg.Add(1)
+	go a.run(ctx, uint64(op), calls, index)
+}
+
+//export goHsStream
+func goHsStream(env, conn, op C.uint64_t, req C.hs_str) {
+	a := find(uint64(env))
+	c, err := decode(goBytes(req))
+	if a == nil || err != nil {
+		p, n := cText("[INTERNAL] the engine is gone")
+		C.hs_end(op, p, n)
+		return
+	}
+	ctx := a.open(uint64(conn), uint64(op))
+	a.wg.Add(1)
+	go a.stream(ctx, uint64(op), c)
+}
+
+//export goHsClose
+func goHsClose(op C.uint64_t) { closeOperator(uint64(op)) }
+
+//export goHsCheck
+func goHsCheck(env C.uint64_t, req C.hs_str) (out *C.char) {
+	defer func() {
+		if r := recover(); r != nil {
+			out = C.CString(panicText(r))
+		}
+	}()
+	a := find(uint64(env))
+	c, err := decode(goBytes(req))
+	if err == nil && a != nil {
+		err = a.handler.Check(c)
+	}
+	if err != nil {
+		return C.CString(message(err))
+	}
+	return nil
+}
+
+//export goHsParse
+func goHsParse(env C.uint64_t, sql C.hs_str, errOut **C.char) (out C.int) {
+	defer func() {
+		if r := recover(); r != nil {
+			*errOut, out = C.CString(panicText(r)), 2
+		}
+	}()
+	a := find(uint64(env))
+	if a == nil {
+		return 0
+	}
+	ours, err := a.handler.Parse(string(goBytes(sql)))
+	switch {
+	case err != nil:
+		*errOut = C.CString(message(err))
+		return 2
+	case ours:
+		return 1
+	}
+	return 0
+}
+
+//export goHsRun
+func goHsRun(env, conn C.uint64_t, sql C.hs_str, answerOut **C.char) (out C.int) {
+	defer func() {
+		if r := recover(); r != nil {
+			*answerOut, out = C.CString(panicText(r)), 1
+		}
+	}()
+	a := find(uint64(env))
+	if a == nil {
+		*answerOut = C.CString("[INTERNAL] the engine is gone")
+		return 1
+	}
+	a.mu.Lock()
+	ctx := a.stmts[uint64(conn)]
+	a.mu.Unlock()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	s, err := a.handler.Exec(ctx, string(goBytes(sql)))
+	if err != nil {
+		*answerOut = C.CString(message(err))
+		return 1
+	}
+	*answerOut = C.CString(s)
+	return 0
+}
+
+func sendRow(op uint64, values []*string) {
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	row := make([]C.hs_str, len(values))
+	empty := byte(0)
+	for i, v := range values {
+		if v == nil {
+			continue
+		}
+		p := unsafe.StringData(*v)
+		if len(*v) == 0 {
+			p = &empty // NULL pointers mean NULL
+		}
+		pin.Pin(p)
+		row[i] = C.hs_str{p: (*C.char)(unsafe.Pointer(p)), n: C.size_t(len(*v))}
+	}
+	C.hs_row(C.uint64_t(op), unsafe.SliceData(row), C.size_t(len(row)))
+}

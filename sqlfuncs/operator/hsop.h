@@ -1,0 +1,75 @@
+// The whole border between Go and the C++ that lives inside DuckDB.
+//
+// Names: env is the Go-side registration of one database; conn is DuckDB's
+// connection id; op is one running operator. Strings are borrowed for the
+// length of the call, on both sides, unless said otherwise.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+	const char *p; // NULL is SQL NULL
+	size_t n;
+} hs_str;
+
+// One parameter or result column; type is SQL type text, "ANY" is allowed for parameters.
+typedef struct {
+	const char *name;
+	const char *type;
+} hs_col;
+
+// A scalar function whose rows go to the engine.
+typedef struct {
+	uint16_t fn;            // what Go knows it by
+	const char *name;       // inner name, called by the macros
+	const hs_col *args;
+	size_t nargs;
+	const char *returns;
+	const uint64_t *groups; // bit masks over args: a row with a group all NULL is NULL
+	size_t ngroups;
+	int lift;               // 1: may be moved into the operator (returns VARCHAR)
+} hs_scalar;
+
+// A table function that streams rows from the engine. npos positional
+// parameters come first (overloads: the last npos-min of them), then named ones.
+typedef struct {
+	uint16_t fn;
+	const char *name;
+	const hs_col *args; // order of the packed request
+	size_t nargs;
+	const uint8_t *const *overloads; // each: positions in args, ended by 255
+	size_t noverloads;
+	const hs_col *columns;
+	size_t ncolumns;
+} hs_table;
+
+// Go -> C++, at start. db is a duckdb_database. 0 is success; else err is filled.
+int hs_attach(void *db, uint64_t env, char *err, size_t errlen);
+int hs_add_scalar(void *db, const hs_scalar *f, char *err, size_t errlen);
+int hs_add_table(void *db, const hs_table *f, char *err, size_t errlen);
+int hs_add_macro(void *db, const char *sql, char *err, size_t errlen);
+int hs_add_setting(void *db, const char *name, const char *description, const char *type, const char *value, char *err,
+                   size_t errlen);
+void hs_detach(void *db);
+
+// Go -> C++, completions. Unknown ops are ignored: the statement has ended.
+enum { HS_OK = 0, HS_NULL = 1, HS_ROW_ERROR = 2, HS_FAIL = 3 };
+void hs_complete(uint64_t op, uint64_t idx, int status, const char *s, size_t n);
+void hs_fail(uint64_t op, const char *message, size_t n); // the statement fails
+void hs_row(uint64_t op, const hs_str *values, size_t n);
+void hs_end(uint64_t op, const char *message, size_t n); // n == 0: success
+void hs_wake(uint64_t env, uint64_t conn);               // after duckdb_interrupt
+
+#ifdef __cplusplus
+// C++ -> Go. Text that Go returns is malloc'ed; the caller frees it.
+void goHsSubmit(uint64_t env, uint64_t conn, uint64_t op, uint64_t first, uint64_t n, hs_str *reqs);
+void goHsStream(uint64_t env, uint64_t conn, uint64_t op, hs_str req);
+void goHsClose(uint64_t op);
+char *goHsCheck(uint64_t env, hs_str req);                              // NULL: fine, else the error
+int goHsParse(uint64_t env, hs_str sql, char **err);                    // 0 not ours, 1 ours, 2 error
+int goHsRun(uint64_t env, uint64_t conn, hs_str sql, char **out);       // 0: out is the status, 1: the error
+}
+#endif

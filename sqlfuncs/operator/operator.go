@@ -1,0 +1,276 @@
+package operator
+
+/*
+#cgo CXXFLAGS: -std=c++17 -O2 -DNDEBUG -I${SRCDIR}/../../.deps/duckdb/include
+#include <stdlib.h>
+#include "hsop.h"
+*/
+import "C"
+
+import (
+	"context"
+	"sync"
+	"unsafe"
+
+	duckdb "github.com/duckdb/duckdb-go-bindings"
+
+	"hyprstream/errs"
+)
+
+// Answer is the outcome of one call. Exactly one of its fields means something:
+// Err a failure, Null a NULL, else Text.
+type Answer struct {
+	Text string
+	Null bool
+	Err  *errs.Error
+	Fail bool // Err fails the statement, not only the row
+}
+
+// Handler answers calls. Run and Stream are called on goroutines of their own.
+type Handler interface {
+	// Check is called at prepare with the constants of a call; an error there is
+	// the statement's.
+	Check(c Call) error
+	// Run answers a batch: done is called once for each call, in any order. An
+	// error fails the statement.
+	Run(ctx context.Context, calls []Call, done func(i int, a Answer)) error
+	// Stream makes rows until it returns; a nil value is NULL.
+	Stream(ctx context.Context, c Call, row func(values []*string)) error
+	// Parse says whether sql, which DuckDB cannot parse, is a statement of ours.
+	Parse(sql string) (ours bool, err error)
+	// Exec runs a statement of ours and returns its status line.
+	Exec(ctx context.Context, sql string) (string, error)
+}
+
+// Column is a parameter or result column; Type is SQL type text, "ANY" for a
+// parameter that takes a VARCHAR or a list of them.
+type Column struct{ Name, Type string }
+
+// Scalar is a function whose rows go to the Handler.
+type Scalar struct {
+	Fn      uint16
+	Name    string // inner name; the macros call it
+	Args    []Column
+	Returns string
+	Groups  [][]int // positions of Args: a row where all of one are NULL is NULL
+	Lift    bool    // may become the operator; Returns must be VARCHAR
+}
+
+// Table is a function in FROM whose rows the Handler streams. Each of Overloads
+// lists the positions in Args that may be given by position; all may by name.
+type Table struct {
+	Fn        uint16
+	Name      string
+	Args      []Column
+	Overloads [][]int
+	Columns   []Column
+}
+
+// Setting is a DuckDB setting of our own.
+type Setting struct{ Name, Description, Type, Default string }
+
+// Functions is what Attach registers. Macros are CREATE MACRO statements.
+type Functions struct {
+	Scalars  []Scalar
+	Tables   []Table
+	Macros   []string
+	Settings []Setting
+}
+
+// Attachment is one database with inference in it.
+type Attachment struct {
+	id      uint64
+	db      duckdb.Database
+	handler Handler
+
+	mu    sync.Mutex                    // guards the maps and closed
+	stmts map[uint64]context.Context    // by connection id: the running statement
+	ops   map[uint64]context.CancelFunc // by operator id
+	done  bool
+	wg    sync.WaitGroup // goroutines that answer
+}
+
+var attachments struct {
+	sync.Mutex
+	next uint64
+	byID map[uint64]*Attachment
+	ops  map[uint64]*Attachment // by operator id
+}
+
+func init() {
+	attachments.byID = map[uint64]*Attachment{}
+	attachments.ops = map[uint64]*Attachment{}
+}
+
+// headerVersion is the DuckDB whose internals the C++ was compiled against.
+const headerVersion = "v1.5.5"
+
+// Attach registers f in db, answered by h. The library's version must be that of
+// the headers: the C++ reaches into its internals.
+func Attach(db duckdb.Database, h Handler, f Functions) (*Attachment, error) {
+	if v := duckdb.LibraryVersion(); v != headerVersion {
+		return nil, errs.New(errs.Internal, "operator.Attach", "linked with DuckDB %s, but built for %s: run `make deps build` again", v, headerVersion)
+	}
+	a := &Attachment{db: db, handler: h, stmts: map[uint64]context.Context{}, ops: map[uint64]context.CancelFunc{}}
+	attachments.Lock()
+	attachments.next++
+	a.id = attachments.next
+	attachments.byID[a.id] = a
+	attachments.Unlock()
+	if err := a.register(f); err != nil {
+		a.Detach()
+		return nil, err
+	}
+	return a, nil
+}
+
+// Begin tells under which context the next statement of conn runs: its values
+// reach the Handler, its end cancels what the statement asked of it. The returned
+// function ends the association.
+func (a *Attachment) Begin(ctx context.Context, conn duckdb.Connection) (end func()) {
+	id := connectionID(conn)
+	a.mu.Lock()
+	a.stmts[id] = ctx
+	a.mu.Unlock()
+	return func() {
+		a.mu.Lock()
+		delete(a.stmts, id)
+		a.mu.Unlock()
+	}
+}
+
+// Wake makes the sleeping operators of conn look at DuckDB's interrupt flag. Call
+// it after duckdb_interrupt, which they do not see by themselves.
+func (a *Attachment) Wake(conn duckdb.Connection) {
+	C.hs_wake(C.uint64_t(a.id), C.uint64_t(connectionID(conn)))
+}
+
+// Detach ends every call and waits for their goroutines. Call it after the last
+// connection is closed and before the database is.
+func (a *Attachment) Detach() {
+	a.mu.Lock()
+	a.done = true
+	for _, cancel := range a.ops {
+		cancel()
+	}
+	a.mu.Unlock()
+	a.wg.Wait()
+	attachments.Lock()
+	delete(attachments.byID, a.id)
+	attachments.Unlock()
+	C.hs_detach(a.db.Ptr)
+}
+
+func connectionID(conn duckdb.Connection) uint64 {
+	var ctx duckdb.ClientContext
+	duckdb.ConnectionGetClientContext(conn, &ctx)
+	defer duckdb.DestroyClientContext(&ctx)
+	return uint64(duckdb.ClientContextGetConnectionId(ctx))
+}
+
+func find(env uint64) *Attachment {
+	attachments.Lock()
+	defer attachments.Unlock()
+	return attachments.byID[env]
+}
+
+// open starts operator op: a context that ends with its statement, with the
+// operator, or with the attachment.
+func (a *Attachment) open(conn, op uint64) context.Context {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	parent := a.stmts[conn]
+	if parent == nil {
+		parent = context.Background()
+	}
+	ctx, cancel := context.WithCancel(parent)
+	if old := a.ops[op]; old != nil { // a later part of the same operator
+		a.ops[op] = func() { old(); cancel() }
+	} else {
+		a.ops[op] = cancel
+	}
+	if a.done {
+		cancel()
+	}
+	attachments.Lock()
+	attachments.ops[op] = a
+	attachments.Unlock()
+	return ctx
+}
+
+func closeOperator(op uint64) {
+	attachments.Lock()
+	a := attachments.ops[op]
+	delete(attachments.ops, op)
+	attachments.Unlock()
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	cancel := a.ops[op]
+	delete(a.ops, op)
+	a.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+}
+
+// message is an error as it travels through DuckDB: the code in brackets is read
+// back by database.
+func message(err error) string {
+	if code := errs.CodeOf(err); code != errs.Internal {
+		return "[" + string(code) + "] " + err.Error()
+	}
+	return err.Error()
+}
+
+func cText(s string) (*C.char, C.size_t) {
+	return (*C.char)(unsafe.Pointer(unsafe.StringData(s))), C.size_t(len(s))
+}
+
+// answer hands one call's outcome to the operator, if it still exists.
+func answer(op, idx uint64, a Answer) {
+	status, s := C.int(C.HS_OK), a.Text
+	switch {
+	case a.Err != nil && a.Fail:
+		status, s = C.HS_FAIL, message(a.Err)
+	case a.Err != nil:
+		status, s = C.HS_ROW_ERROR, message(a.Err)
+	case a.Null:
+		status = C.HS_NULL
+	}
+	p, n := cText(s)
+	C.hs_complete(C.uint64_t(op), C.uint64_t(idx), status, p, n)
+}
+
+func (a *Attachment) run(ctx context.Context, op uint64, calls []Call, index []uint64) {
+	defer a.wg.Done()
+	defer func() {
+		if r := recover(); r != nil {
+			p, n := cText(panicText(r))
+			C.hs_fail(C.uint64_t(op), p, n)
+		}
+	}()
+	err := a.handler.Run(ctx, calls, func(i int, an Answer) { answer(op, index[i], an) })
+	if err != nil {
+		p, n := cText(message(err))
+		C.hs_fail(C.uint64_t(op), p, n)
+	}
+}
+
+func (a *Attachment) stream(ctx context.Context, op uint64, c Call) {
+	defer a.wg.Done()
+	var msg string
+	func() {
+		defer func() {
+			if r := recover(); r != nil {
+				msg = panicText(r)
+			}
+		}()
+		if err := a.handler.Stream(ctx, c, func(values []*string) { sendRow(op, values) }); err != nil {
+			msg = message(err)
+		}
+	}()
+	p, n := cText(msg)
+	C.hs_end(C.uint64_t(op), p, n)
+}

@@ -1,0 +1,81 @@
+package sqlfuncs
+
+import (
+	"context"
+	"strconv"
+
+	"hyprstream/inference"
+	"hyprstream/sqlfuncs/operator"
+)
+
+// Stream makes the rows of a table function. A row's failure is the statement's:
+// there is no NULL to put in its place.
+func (h *handler) Stream(ctx context.Context, c operator.Call, row func([]*string)) error {
+	r, _, err := read(c, optionsOf(c.Fn))
+	if err != nil || r.null {
+		return err
+	}
+	if c.Fn == fnGenerateTable {
+		return h.choices(ctx, r, row)
+	}
+	rec := recorderOf(ctx)
+	rec.Expect("generate_stream", r.req.Model, 1, 1)
+	r.req.Logprobs = true
+	return h.Engine.Stream(ctx, r.req, func(ch inference.Chunk) error {
+		cells := []*string{num(ch.Seq), &ch.Text, nil, nil, truth(ch.Done), nil, nil, nil, nil}
+		if ch.Token >= 0 && !(ch.Done && ch.Text == "") {
+			cells[2], cells[3] = num(int(ch.Token)), float(ch.Logprob)
+		}
+		if f := ch.Final; f != nil {
+			rec.Row("generate_stream", *f, 1)
+			if f.Err != nil {
+				return f.Err
+			}
+			cells[5], cells[6], cells[7], cells[8] = &f.FinishReason, num(f.PromptTokens), num(f.CompletionTokens), &f.Model
+		}
+		row(cells)
+		return nil
+	})
+}
+
+func (h *handler) choices(ctx context.Context, r call, row func([]*string)) error {
+	r.req.Logprobs = true
+	reqs := make([]inference.Request, r.choices)
+	for i := range reqs {
+		reqs[i] = r.req
+		reqs[i].Params.Seed += uint32(i)
+	}
+	rec := recorderOf(ctx)
+	rec.Expect("generate", r.req.Model, len(reqs), len(reqs))
+	var failed error
+	err := h.Engine.Generate(ctx, reqs, func(i int, c inference.Completion) {
+		rec.Row("generate", c, 1)
+		if c.Err != nil {
+			if failed == nil {
+				failed = c.Err
+			}
+			return
+		}
+		row([]*string{num(i), &c.Text, &c.FinishReason, num(c.PromptTokens), num(c.SharedTokens),
+			num(c.CompletionTokens), float(c.Logprob), &c.Model})
+	})
+	if err == nil {
+		err = failed
+	}
+	return err
+}
+
+func num(n int) *string {
+	s := strconv.Itoa(n)
+	return &s
+}
+
+func float(f float64) *string {
+	s := strconv.FormatFloat(f, 'g', -1, 64)
+	return &s
+}
+
+func truth(b bool) *string {
+	s := strconv.FormatBool(b)
+	return &s
+}

@@ -1,0 +1,36 @@
+package sqlfuncs
+
+import (
+	"context"
+
+	"hyprstream/inference"
+)
+
+// Recorder follows one statement. Its methods may be called from several
+// goroutines at once.
+type Recorder interface {
+	// Expect says that a function has rows calls to answer, distinct of them
+	// different.
+	Expect(function, model string, rows, distinct int)
+	// Row says that a distinct call is finished; rows is how many rows it answers.
+	Row(function string, c inference.Completion, rows int)
+}
+
+type recorderKey struct{}
+
+// WithRecorder makes r follow the statement that runs under the context.
+func WithRecorder(ctx context.Context, r Recorder) context.Context {
+	return context.WithValue(ctx, recorderKey{}, r)
+}
+
+type noRecorder struct{}
+
+func (noRecorder) Expect(string, string, int, int)       {}
+func (noRecorder) Row(string, inference.Completion, int) {}
+
+func recorderOf(ctx context.Context) Recorder {
+	if r, ok := ctx.Value(recorderKey{}).(Recorder); ok {
+		return r
+	}
+	return noRecorder{}
+}

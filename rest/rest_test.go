@@ -181,7 +181,9 @@ func TestSQLErrors(t *testing.T) {
 	wantError(t, status, text, 404, "NOT_FOUND", "")
 }
 
-// An error after the first rows is a member of the same answer.
+// An error after the first rows is a member of the same answer. (Which of two
+// messages it has is a race within DuckDB: its error interrupts the other
+// threads, and sometimes theirs is the one it reports.)
 func TestSQLLateError(t *testing.T) {
 	srv := newServer(t, Options{})
 	status, _, text := call(t, srv, "POST", "/v1/sql",
@@ -193,7 +195,7 @@ func TestSQLLateError(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &body); err != nil || body.Error == nil {
 		t.Fatal(status, err, text[:min(len(text), 300)])
 	}
-	if !strings.Contains(body.Error.Message, "too far") {
+	if m := body.Error.Message; !strings.Contains(m, "too far") && !strings.Contains(m, "Interrupted") {
 		t.Error(body.Error)
 	}
 }

@@ -92,7 +92,7 @@ func (a *app) chat(parent context.Context, conv *conversation, prompt string, in
 		return err
 	}
 	if conv.client, _, err = a.open(ctx); err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	defer func() {
 		if closeErr := conv.client.Close(); err == nil {
@@ -101,7 +101,7 @@ func (a *app) chat(parent context.Context, conv *conversation, prompt string, in
 	}()
 	if !interactive {
 		if err := conv.ask(ctx, prompt); err != nil {
-			return err
+			return stopped(ctx, err)
 		}
 		return a.saveSession(conv.flags.session, conv.turns)
 	}
@@ -144,9 +144,9 @@ func (c *conversation) talk(ctx context.Context) error {
 			fmt.Fprintln(a.stderr, "/reset forgets the conversation, /quit leaves; anything else is for the model")
 		default:
 			running, stop := signal.NotifyContext(ctx, os.Interrupt)
-			err := c.ask(running, text)
+			err := stopped(running, c.ask(running, text))
 			stop()
-			if err == nil || errs.CodeOf(err) == errs.Cancelled {
+			if err == nil || errors.Is(err, errInterrupted) {
 				err = a.saveSession(c.flags.session, c.turns)
 			}
 			if err != nil {

@@ -42,16 +42,21 @@ func usageText(err error) string {
 	return strings.TrimSpace(strings.TrimPrefix(err.Error(), "Error: "))
 }
 
-// errReported ends a command whose errors have been shown already.
-var errReported = errors.New("reported")
+// errInterrupted ends a command that the user stopped.
+var errInterrupted = errors.New("interrupted")
+
+// stopped tells a command that the user's signal ended from one that failed: a
+// server that shuts down cancels statements too.
+func stopped(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil && errs.CodeOf(err) == errs.Cancelled {
+		return errInterrupted
+	}
+	return err
+}
 
 // report shows err and gives the exit code that belongs to it.
 func report(w io.Writer, err error) int {
-	if errors.Is(err, errReported) {
-		return exitFailed
-	}
-	code := errs.CodeOf(err)
-	if code == errs.Cancelled {
+	if errors.Is(err, errInterrupted) {
 		fmt.Fprintln(w, "hyprstream: interrupted")
 		return exitInterrupted
 	}

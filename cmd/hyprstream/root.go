@@ -126,14 +126,14 @@ func (a *app) with(cmd *cobra.Command, f func(context.Context, client.Client, cl
 	defer stop()
 	c, place, err := a.open(ctx)
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	defer func() {
 		if closeErr := c.Close(); err == nil {
 			err = closeErr
 		}
 	}()
-	return f(ctx, c, place)
+	return stopped(ctx, f(ctx, c, place))
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -93,7 +93,7 @@ func (a *app) serve(parent context.Context, o serveFlags) (err error) {
 	defer stop()
 	db, err := database.Open(ctx, cfg)
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)

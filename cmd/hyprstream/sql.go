@@ -207,8 +207,8 @@ func (a *app) shellInput(ctx context.Context, c client.Client, text string, opt 
 	running, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 	for _, st := range sqltext.All(text) {
-		err := a.runStatement(running, c, st, *opt)
-		if errs.CodeOf(err) == errs.Cancelled {
+		err := stopped(running, a.runStatement(running, c, st, *opt))
+		if errors.Is(err, errInterrupted) {
 			fmt.Fprintln(a.stderr, "\ncancelled")
 			return false
 		}

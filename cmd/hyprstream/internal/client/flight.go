@@ -113,11 +113,12 @@ func (b bearer) RequireTransportSecurity() bool { return false }
 
 // Query prepares, binds and runs one statement. Rows come as the server makes them.
 func (r *remote) Query(ctx context.Context, sql string, args ...any) (Result, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	parent := ctx
+	ctx, cancel := context.WithCancel(parent)
 	st, err := r.client.Prepare(ctx, sql)
 	if err != nil {
 		cancel()
-		return nil, r.failed(ctx, err)
+		return nil, r.failed(parent, err)
 	}
 	if len(args) > 0 {
 		rec, err := parameters(args)
@@ -132,7 +133,7 @@ func (r *remote) Query(ctx context.Context, sql string, args ...any) (Result, er
 	res.refs.Store(1)
 	if err := res.start(); err != nil {
 		res.Release()
-		return nil, r.failed(ctx, err)
+		return nil, r.failed(parent, err)
 	}
 	return res, nil
 }

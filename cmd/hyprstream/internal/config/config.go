@@ -45,7 +45,7 @@ func Apply(cmd *cobra.Command, file string) error {
 		}
 		section := strings.TrimPrefix(strings.ReplaceAll(cmd.CommandPath(), " ", "."), cmd.Root().Name()+".")
 		switch own := section + "." + f.Name; {
-		case fromEnv.Exists(f.Name):
+		case fromEnv.String(f.Name) != "": // set but empty is not set
 			failed = set(f, []string{fromEnv.String(f.Name)}, EnvName(f.Name))
 		case fromFile.Exists(own):
 			failed = set(f, values(fromFile, own), "key "+own+" of "+name)

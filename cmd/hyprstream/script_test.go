@@ -1,0 +1,79 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"hyprstream/cmd/hyprstream/internal/client"
+)
+
+// TestMain lets the test binary be `hyprstream` in scripts, and the worker
+// process of a model.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"hyprstream": main})
+}
+
+// TestScripts runs testdata/*.txt: one file per behaviour, each in a directory
+// and with a data directory of its own.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			models, err := filepath.Abs("../../testdata")
+			if err != nil {
+				return err
+			}
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("HYPRSTREAM_DATA", filepath.Join(env.WorkDir, "data"))
+			env.Setenv("TINY", filepath.Join(models, "tiny.gguf"))
+			env.Setenv("TINY_LORA", filepath.Join(models, "tiny-lora.gguf"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"ready": ready,
+			"post":  post,
+		},
+	})
+}
+
+// ready waits for the server of the data directory and sets FLIGHT and HTTP.
+func ready(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.Getenv("HYPRSTREAM_DATA")
+	if len(args) == 1 {
+		dir = ts.MkAbs(args[0])
+	}
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		text, err := os.ReadFile(filepath.Join(dir, "server.json"))
+		var rec client.Record
+		if err == nil && json.Unmarshal(text, &rec) == nil {
+			ts.Setenv("FLIGHT", rec.Flight)
+			ts.Setenv("HTTP", rec.HTTP)
+			return
+		}
+	}
+	ts.Fatalf("no server came up for %s", dir)
+}
+
+// post PATH BODY sends a request to the server and checks that the rest of the
+// arguments are in its answer.
+func post(ts *testscript.TestScript, _ bool, args []string) {
+	resp, err := http.Post("http://"+ts.Getenv("HTTP")+args[0], "application/x-www-form-urlencoded", strings.NewReader(args[1]))
+	ts.Check(err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	ts.Logf("%s\n%s", resp.Status, text)
+	for _, want := range args[2:] {
+		if !strings.Contains(string(text), want) {
+			ts.Fatalf("%q is not in the answer", want)
+		}
+	}
+}

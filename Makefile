@@ -122,11 +122,7 @@ $(JDBC):
 
 .deps/bin/greedyref: $(wildcard tools/greedyref/*) $(STAMPS)/llama
 	@echo "[greedyref] llama.cpp's own greedy output, for comparison"
-	@mkdir -p $(@D)
-	@g++ -O2 -std=c++17 -I.deps/src/llama.cpp/include -I.deps/src/llama.cpp/ggml/include -o $@ \
-	  tools/greedyref/*.c* .deps/llama/src/libllama.a \
-	  .deps/llama/ggml/src/libggml.a .deps/llama/ggml/src/libggml-cpu.a .deps/llama/ggml/src/libggml-base.a \
-	  -lpthread -ldl -lm
+	@tools/greedyref/build.sh $@
 
 $(LINT):
 	@echo "[lint] compiling golangci-lint 2.15.0 (once)"

@@ -108,9 +108,10 @@ def main():
         say(f"hyprstream model load {MODEL.name} --name gemma")
         subprocess.run([BINARY, "model", "load", str(MODEL), "--name", "gemma"], env=env, check=True)
         query(flight)
-    except BaseException:
-        print(log.read_text(), file=sys.stderr)
-        raise
+    except subprocess.CalledProcessError as err:
+        sys.exit(f"model load ended with {err.returncode}; the server's log:\n{log.read_text()}")
+    except dbapi.Error as err:
+        sys.exit(f"the query failed: {err}\nthe server's log:\n{log.read_text()}")
     finally:
         stop(server)
         shutil.rmtree(data, ignore_errors=True)

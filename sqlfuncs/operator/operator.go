@@ -145,6 +145,13 @@ func (a *Attachment) Wake(conn duckdb.Connection) {
 	C.hs_wake(C.uint64_t(a.id), C.uint64_t(connectionID(conn)))
 }
 
+// Live is the number of operators that exist, asleep or not.
+func (a *Attachment) Live() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.ops)
+}
+
 // Detach ends every call and waits for their goroutines. Call it after the last
 // connection is closed and before the database is.
 func (a *Attachment) Detach() {

@@ -14,10 +14,11 @@ import (
 )
 
 // prepared is a prepared statement a client holds: a plan and the parameters
-// bound to it last.
+// bound to it last. It belongs to no transaction: the protocol names one only
+// when the statement is made, and the Python driver runs it again after that one
+// has ended. It runs in whatever transaction its session then has.
 type prepared struct {
 	plan *plan
-	tx   string
 
 	mu     sync.Mutex
 	params arrow.RecordBatch
@@ -50,14 +51,13 @@ func (p *prepared) release() {
 // CreatePreparedStatement prepares a statement and keeps it under a handle that
 // expires when it is not used.
 func (s *service) CreatePreparedStatement(ctx context.Context, req flightsql.ActionCreatePreparedStatementRequest) (flightsql.ActionCreatePreparedStatementResult, error) {
-	tx := string(req.GetTransactionId())
-	p, err := s.plan(ctx, req.GetQuery(), tx)
+	p, err := s.plan(ctx, req.GetQuery(), string(req.GetTransactionId()))
 	if err != nil {
 		return flightsql.ActionCreatePreparedStatementResult{}, err
 	}
 	update := !p.query
 	return flightsql.ActionCreatePreparedStatementResult{
-		Handle:          []byte(s.prepared.put(&prepared{plan: p, tx: tx})),
+		Handle:          []byte(s.prepared.put(&prepared{plan: p})),
 		DatasetSchema:   p.schema,
 		ParameterSchema: p.params,
 		IsUpdate:        &update,
@@ -90,7 +90,7 @@ func (s *service) GetFlightInfoPreparedStatement(ctx context.Context, cmd flight
 	if params != nil {
 		defer params.Release()
 	}
-	info, err := s.describe(ctx, p.plan, p.tx, params, desc)
+	info, err := s.describe(ctx, p.plan, "", params, desc)
 	return info, err
 }
 
@@ -155,7 +155,7 @@ func (s *service) DoPutPreparedStatementUpdate(ctx context.Context, cmd flightsq
 }
 
 func (p *prepared) update(ctx context.Context, params arrow.RecordBatch) (int64, error) {
-	rows, n, err := p.plan.run(ctx, p.tx, params)
+	rows, n, err := p.plan.run(ctx, "", params)
 	for _, rec := range rows {
 		rec.Release()
 	}

@@ -65,10 +65,10 @@ func (s *service) streamPrepared(cmd *pb.CommandPreparedStatementQuery, out flig
 	if err != nil {
 		return err
 	}
-	t := &ticket{plan: p.plan.retain(), tx: p.tx, params: p.bound()}
+	t := &ticket{plan: p.plan.retain(), params: p.bound()}
 	if !p.plan.lazy {
 		t.ran, t.schema = true, p.plan.schema
-		if t.rows, _, err = p.plan.run(out.Context(), t.tx, t.params); err != nil {
+		if t.rows, _, err = p.plan.run(out.Context(), "", t.params); err != nil {
 			t.release()
 			return err
 		}

@@ -130,8 +130,7 @@ func (st *statement) sampling(s *sampling, choices bool) {
 		st.option("repeat_penalty", st.bind(*s.RepeatPenalty))
 	}
 	if s.Seed != nil {
-		// OpenAI's seed has 64 bits, the sampler's 32.
-		st.option("seed", st.bind(int64(uint32(*s.Seed)))) //nolint:gosec // folding is meant
+		st.option("seed", st.bind(*s.Seed))
 	}
 	if len(s.Stop) > 0 {
 		st.option("stop", st.list(s.Stop))

@@ -123,7 +123,7 @@ type conversation struct {
 func (c *conversation) talk(ctx context.Context) error {
 	a := c.app
 	fmt.Fprintln(a.stderr, "Ctrl-C cancels an answer, Ctrl-D leaves, /help says more")
-	lines := shell.New(shell.Options{Prompt: "> ", History: filepath.Join(a.data, "history.chat")})
+	lines := shell.New(shell.Options{In: a.stdin, Out: a.echo(), Prompt: "> ", History: filepath.Join(a.data, "history.chat")})
 	for {
 		text, err := lines.Read()
 		switch text = strings.TrimSpace(text); {

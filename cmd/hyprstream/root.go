@@ -138,6 +138,15 @@ func (a *app) with(cmd *cobra.Command, f func(context.Context, client.Client, cl
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
+// echo is where a shell shows what is typed: the terminal, also when the
+// answers go to a file.
+func (a *app) echo() *os.File {
+	if isTerminal(a.stdout) {
+		return a.stdout
+	}
+	return a.stderr
+}
+
 // width of the terminal that stdout is, 0 when it is none.
 func (a *app) width() int {
 	w, _, err := term.GetSize(int(a.stdout.Fd()))

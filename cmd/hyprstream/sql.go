@@ -141,7 +141,7 @@ func (a *app) sqlShell(ctx context.Context, opt output.Options) error {
 	}
 	fmt.Fprintf(a.stderr, "hyprstream %s on %s; .help says what can be typed\n", version, where)
 	lines := shell.New(shell.Options{
-		Prompt: "hyprstream> ", Continuation: "       ...> ",
+		In: a.stdin, Out: a.echo(), Prompt: "hyprstream> ", Continuation: "       ...> ",
 		History:  filepath.Join(a.data, "history.sql"),
 		Complete: statementComplete,
 	})

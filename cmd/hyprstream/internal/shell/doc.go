@@ -3,5 +3,9 @@
 // key; between lines it is a signal, so that a running statement can be
 // cancelled without ending the shell.
 //
-// It has no goroutines of its own and imports nothing of this module.
+// It is x/term's line editor, which asks the terminal nothing. (Richer ones
+// ask for the cursor's position and wait for ever where nobody answers: under
+// expect, in an editor's terminal.)
+//
+// It has no goroutines and imports nothing of this module.
 package shell

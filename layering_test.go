@@ -56,7 +56,7 @@ var forbidden = []struct {
 		"the transports are peers: what both need belongs to database"},
 	{"rest", []string{"hyprstream/flightsql"},
 		"the transports are peers: what both need belongs to database"},
-	{"catalog", []string{http, grpc, adbc},
+	{"catalog", []string{grpc, arrow, adbc},
 		"the catalog is reached by SQL only"},
 	{"runtime/decode", []string{"hyprstream/runtime/llama", "hyprstream/runtime/worker"},
 		"the decode loop knows its small Backend interface, so that a fake can stand in"},

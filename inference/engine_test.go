@@ -133,9 +133,12 @@ func TestOptionsAreChecked(t *testing.T) {
 
 func TestAdapters(t *testing.T) {
 	h := &host{}
+	var mu sync.Mutex
 	var verified []string
 	e, _ := engine(t, h, func(c *Config) {
 		c.Verify = func(_ context.Context, sha string) error {
+			mu.Lock()
+			defer mu.Unlock()
 			verified = append(verified, sha)
 			return nil
 		}

@@ -66,8 +66,8 @@ func checkSource(source string) error {
 	return nil
 }
 
-// templateEnvironment has gonja's filters, tests and methods, and of its
-// statements those that stay within the template.
+// templateEnvironment has gonja's filters, tests and methods, with some put
+// right, and of its statements those that stay within the template.
 var templateEnvironment = newTemplateEnvironment()
 
 func newTemplateEnvironment() *exec.Environment {
@@ -87,10 +87,10 @@ func newTemplateEnvironment() *exec.Environment {
 	}
 	return &exec.Environment{
 		Context:           globals,
-		Filters:           builtins.Filters,
+		Filters:           pythonFilters(),
 		Tests:             builtins.Tests,
 		ControlStructures: exec.NewControlStructureSet(statements),
-		Methods:           builtins.Methods,
+		Methods:           pythonMethods(),
 	}
 }
 

@@ -45,7 +45,7 @@ func compileTemplate(source string, env templateEnv) (t *chatTemplate, err error
 	settings := config.New()
 	settings.TrimBlocks = true
 	settings.LeftStripBlocks = true
-	compiled, err := exec.NewTemplate(templateName, settings, sourceOnly(source), templateEnvironment)
+	compiled, err := exec.NewTemplate(templateName, settings, sourceOnly(rewriteSource(source)), templateEnvironment)
 	if err != nil {
 		return nil, errors.New(lastCause(err))
 	}

@@ -40,36 +40,20 @@ func (q *queue) next(busy bool) *job {
 	if !others {
 		q.used = 0
 	}
-	spent := others && q.used >= q.bound
-	if busy {
-		if len(mine) == 0 || spent {
-			return nil
-		}
+	switch spent := others && q.used >= q.bound; {
+	case len(mine) > 0 && !spent:
 		return q.pop(q.current, others)
-	}
-	set, ok := q.oldest(spent)
-	if !ok {
+	case busy || !others:
 		return nil
 	}
-	if set != q.current {
-		q.current, q.used = set, 0
-	}
-	return q.pop(set, len(q.sets) > 1)
-}
-
-// oldest finds the set whose first job waits longest, passing over the current
-// set when its turn is spent.
-func (q *queue) oldest(spent bool) (string, bool) {
-	var best *job
+	var first *job // of the set whose oldest job waits longest
 	for set, jobs := range q.sets {
-		if (set != q.current || !spent) && (best == nil || jobs[0].serial < best.serial) {
-			best = jobs[0]
+		if set != q.current && (first == nil || jobs[0].serial < first.serial) {
+			first = jobs[0]
 		}
 	}
-	if best == nil {
-		return "", false
-	}
-	return best.set, true
+	q.current, q.used = first.set, 0
+	return q.pop(first.set, len(q.sets) > 1)
 }
 
 func (q *queue) pop(set string, counted bool) *job {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"hyprstream/errs"
@@ -75,7 +76,7 @@ func (l *stringList) UnmarshalJSON(b []byte) error {
 	}
 	var many []string
 	if err := json.Unmarshal(b, &many); err != nil {
-		return errors.New("must be a string or a list of strings")
+		return wrongType[stringList](b)
 	}
 	*l = many
 	return nil
@@ -95,17 +96,26 @@ func (m *messageText) UnmarshalJSON(b []byte) error {
 		Text string `json:"text"`
 	}
 	if err := json.Unmarshal(b, &parts); err != nil {
-		return errors.New("must be a string or a list of text parts")
+		return wrongType[messageText](b)
 	}
 	var sb strings.Builder
 	for _, p := range parts {
 		if p.Type != "text" {
-			return fmt.Errorf("has a part of type %q; only text parts can be used", p.Type)
+			return &json.UnmarshalTypeError{Value: fmt.Sprintf("a part of type %q", p.Type), Type: reflect.TypeFor[messageText]()}
 		}
 		sb.WriteString(p.Text)
 	}
 	*m = messageText(sb.String())
 	return nil
+}
+
+// wrongType is encoding/json's own error, which then finds the field's name.
+func wrongType[T any](b []byte) error {
+	value := map[byte]string{'{': "object", '[': "array", 't': "bool", 'f': "bool", 'n': "null", '"': "string"}[b[0]]
+	if value == "" {
+		value = "number"
+	}
+	return &json.UnmarshalTypeError{Value: value, Type: reflect.TypeFor[T]()}
 }
 
 // readJSON decodes the body into v. Unknown fields are ignored, as OpenAI's
@@ -133,7 +143,8 @@ func decodeError(err error) error {
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &wrong) && wrong.Field != "":
-		return badParam(wrong.Field, "%s must be %s, not %s", wrong.Field, kindName(wrong.Type.String()), wrong.Value)
+		field := strings.TrimPrefix(wrong.Field, "sampling.") // the embedded struct is none of the client's business
+		return badParam(field, "%s must be %s, not %s", field, kindName(wrong.Type.String()), wrong.Value)
 	case errors.As(err, &wrong):
 		return errs.New(errs.InvalidArgument, "rest", "the request's body must be a JSON object, not %s", wrong.Value)
 	case errors.As(err, &syntax):
@@ -145,6 +156,10 @@ func decodeError(err error) error {
 // kindName says a Go type as a JSON client knows it.
 func kindName(goType string) string {
 	switch {
+	case goType == "rest.stringList":
+		return "a string or a list of strings"
+	case goType == "rest.messageText":
+		return "a string or a list of text parts"
 	case strings.HasPrefix(goType, "int"):
 		return "an integer"
 	case strings.HasPrefix(goType, "float"):

@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"cert":  cert,
 			"ready": ready,
 			"post":  post,
 		},

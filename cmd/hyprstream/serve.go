@@ -199,6 +199,9 @@ func (s *servers) run(ctx context.Context, allowed []string) error {
 		return errors.Join(err, flightLis.Close(), httpLis.Close())
 	}
 	host, _, _ := net.SplitHostPort(s.opt.http)
+	if host == "" {
+		host = "0.0.0.0"
+	}
 	web := &http.Server{
 		Handler:           rest.New(s.db, rest.Options{Logger: s.log, Token: s.app.token, Hosts: []string{host}}),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -206,7 +209,7 @@ func (s *servers) run(ctx context.Context, allowed []string) error {
 		TLSConfig:         s.tls,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	rec := client.Record{PID: os.Getpid(), Flight: reachable(flightLis.Addr()), HTTP: reachable(httpLis.Addr()), TLS: s.tls != nil}
+	rec := client.Record{PID: os.Getpid(), Flight: reachable(s.opt.flight, flightLis), HTTP: reachable(s.opt.http, httpLis), TLS: s.tls != nil}
 	if s.opt.tlsCert != "" {
 		rec.Cert, _ = filepath.Abs(s.opt.tlsCert) // without it clients use the system's certificates
 	}
@@ -276,17 +279,18 @@ func listen(ctx context.Context, flag, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// reachable is how a process on this machine reaches a listener.
-func reachable(addr net.Addr) string {
-	tcp, ok := addr.(*net.TCPAddr)
-	if ok && tcp.IP.IsUnspecified() {
-		host := "127.0.0.1"
-		if tcp.IP.To4() == nil {
-			host = "::1"
-		}
-		return net.JoinHostPort(host, fmt.Sprint(tcp.Port))
+// reachable is how a process on this machine reaches a listener: under the host
+// it was configured with, which is what a certificate names, and its real port.
+func reachable(address string, l net.Listener) string {
+	host, _, _ := net.SplitHostPort(address)
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	switch ip := net.ParseIP(host); {
+	case host == "" || ip != nil && ip.IsUnspecified() && ip.To4() != nil:
+		host = "127.0.0.1"
+	case ip != nil && ip.IsUnspecified():
+		host = "::1"
 	}
-	return addr.String()
+	return net.JoinHostPort(host, port)
 }
 
 // announce says where the server is and what to do next.

@@ -30,7 +30,7 @@ if [ ${#packages[@]} -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "[tools] $line"
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive $line
+    DEBIAN_FRONTEND=noninteractive $line -qq -o Dpkg::Use-Pty=0 >/dev/null
   else
     echo "Missing: ${packages[*]}. On Debian or Ubuntu: sudo apt-get update && sudo $line" >&2
     exit 1

@@ -164,12 +164,14 @@ func (c *conversation) ask(ctx context.Context, prompt string) error {
 	if err != nil {
 		return err
 	}
+	waiting := c.app.spin("thinking") // the model may have to be loaded first
+	defer waiting()
 	res, err := c.client.Query(ctx, sql, args...)
 	if err != nil {
 		return err
 	}
 	defer res.Release()
-	answer, finish, err := c.app.printAnswer(res)
+	answer, finish, err := c.app.printAnswer(res, waiting)
 	if answer != "" {
 		c.turns = append(turns, turn{"assistant", answer})
 	}
@@ -222,12 +224,14 @@ func (c *conversation) statement(turns []turn) (string, []any, error) {
 	return sql + ")", args, nil
 }
 
-// printAnswer writes the pieces as they come and ends with a line break. The
-// space that models put before their first word is left out.
-func (a *app) printAnswer(res client.Result) (answer, finish string, err error) {
+// printAnswer writes the pieces as they come and ends with a line break; begin
+// is called before the first. The space that models put before their first word
+// is left out.
+func (a *app) printAnswer(res client.Result, begin func()) (answer, finish string, err error) {
 	var all strings.Builder
 	terminal := isTerminal(a.stdout)
 	for res.Next() {
+		begin()
 		b := res.RecordBatch()
 		for i := range int(b.NumRows()) {
 			piece := textAt(b, 0, i)

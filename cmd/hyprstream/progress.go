@@ -18,14 +18,25 @@ func (a *app) work(title string, f func() error) (time.Duration, error) {
 		err := f()
 		return time.Since(start), err
 	}
+	stop := a.spin(title)
+	err := f()
+	stop()
+	return time.Since(start), err
+}
+
+// spin shows a moving line on a terminal until stop, which may be called twice.
+func (a *app) spin(title string) (stop func()) {
+	if !isTerminal(a.stderr) {
+		return func() {}
+	}
 	p := mpb.New(mpb.WithOutput(a.stderr), mpb.WithRefreshRate(120*time.Millisecond))
 	bar := p.New(0, mpb.SpinnerStyle(), mpb.BarWidth(3), mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Name(title+" ")),
 		mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO)))
-	err := f()
-	bar.Abort(true)
-	p.Wait()
-	return time.Since(start), err
+	return func() {
+		bar.Abort(true)
+		p.Wait()
+	}
 }
 
 // reading shows how much of total bytes has been read from r.

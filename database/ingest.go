@@ -33,7 +33,7 @@ type IngestOptions struct {
 // Ingest loads all batches of r into a table, all or nothing, matching columns
 // by name (missing ones get their default), and returns the number of rows. It
 // does not release r. Within a client's transaction it is part of that.
-func (s *Session) Ingest(ctx context.Context, opt IngestOptions, r array.RecordReader) (int64, error) {
+func (s *Session) Ingest(ctx context.Context, opt IngestOptions, r array.RecordReader) (rows int64, err error) {
 	const op = "ingest"
 	if opt.Table == "" {
 		return 0, errs.New(errs.InvalidArgument, op, "no target table was named")
@@ -48,12 +48,11 @@ func (s *Session) Ingest(ctx context.Context, opt IngestOptions, r array.RecordR
 	if err != nil {
 		return 0, err
 	}
-	run, err := s.begin(ctx)
+	run, err := s.begin(ctx, "INGEST INTO "+opt.target())
 	if err != nil {
 		return 0, err
 	}
-	defer s.end()
-	var rows int64
+	defer func() { s.end(err) }()
 	err = s.atomically(func() error {
 		if create != "" {
 			if err := s.exec(create); err != nil {

@@ -2,7 +2,7 @@ package database
 
 import (
 	"context"
-	"io"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,7 +11,12 @@ import (
 
 	m "github.com/duckdb/duckdb-go-bindings"
 
+	"hyprstream/catalog"
 	"hyprstream/errs"
+	"hyprstream/inference"
+	"hyprstream/sqlfuncs"
+	"hyprstream/sqlfuncs/operator"
+	"hyprstream/storage"
 )
 
 // Config says where a database lives and what its clients may reach.
@@ -19,41 +24,78 @@ type Config struct {
 	Dir          string        // data directory, made when it is not there
 	AllowDirs    []string      // below these, statements may read and write files; nil: everywhere (the embedded CLI)
 	Exe          string        // program the engine processes are started from; "" is this one
-	MemoryBudget int64         // bytes all loaded models may take, 0 for the default
+	MemoryBudget int64         // bytes all loaded models may take, 0: no bound
 	IdleTimeout  time.Duration // a model idle that long is unloaded, 0: never
 	Logger       *slog.Logger  // nil: no log
 }
 
 // DB is an open data directory. It owns what is below it and ends it in Close.
 type DB struct {
-	cfg    Config
-	log    *slog.Logger
-	duck   m.Database
-	unlock func() error
+	cfg     Config
+	log     *slog.Logger
+	unlock  func() error
+	catalog *catalog.Catalog
+	engine  *inference.Engine
+	duck    m.Database
+	funcs   *operator.Attachment
+	queries queries
 
 	mu       sync.Mutex // guards the fields below
 	sessions map[*Session]struct{}
 	closed   bool
 }
 
-// Open takes the data directory's lock and opens its database.
+// Open takes the data directory's lock and opens what is in it. ctx bounds the
+// opening only.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, errs.Wrap(err, errs.PermissionDenied, "database.Open", "the data directory %s cannot be made", cfg.Dir)
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil {
+		return nil, errs.Wrap(err, errs.InvalidArgument, "database.Open", "the data directory %q is no path", cfg.Dir)
 	}
-	unlock, err := lockDir(cfg.Dir)
+	cfg.Dir = dir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, errs.Wrap(err, errs.PermissionDenied, "database.Open", "the data directory %s cannot be made", dir)
+	}
+	unlock, err := lockDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	db := &DB{cfg: cfg, log: cfg.Logger, unlock: unlock, sessions: map[*Session]struct{}{}}
-	if err := db.openDuck(filepath.Join(cfg.Dir, "hyprstream.duckdb")); err != nil {
-		_ = db.Close(ctx)
+	if err := db.open(); err != nil {
+		_ = db.Close(ctx) // the first error is what counts
 		return nil, err
 	}
 	return db, nil
+}
+
+// open opens the layers from the bottom up.
+func (db *DB) open() error {
+	files, err := storage.Open(db.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	if db.catalog, err = catalog.Open(db.cfg.Dir, files.Path, db.log); err != nil {
+		return err
+	}
+	db.engine = inference.New(inference.Config{
+		Registry: db.catalog, Runtime: processes{db.cfg.Exe, db.log}, Verify: files.Verify,
+		MemoryBudget: db.cfg.MemoryBudget, IdleTimeout: db.cfg.IdleTimeout, Logger: db.log,
+	})
+	statements := &catalog.Statements{Catalog: db.catalog, Files: files, Engine: db.engine, Allow: db.allow, Logger: db.log}
+	if err := statements.Sweep(); err != nil {
+		return err
+	}
+	if err := db.openDuck(filepath.Join(db.cfg.Dir, "hyprstream.duckdb")); err != nil {
+		return err
+	}
+	db.funcs, err = sqlfuncs.Register(db.duck, sqlfuncs.Deps{Engine: db.engine, Registry: db.catalog, Statements: statements})
+	if err != nil {
+		return err
+	}
+	return db.prepareDuck()
 }
 
 // openDuck opens the file that clients' tables live in.
@@ -67,6 +109,30 @@ func (db *DB) openDuck(path string) error {
 	}
 	return nil
 }
+
+// prepareDuck makes schema ai and locks what clients must not change.
+func (db *DB) prepareDuck() error {
+	var conn m.Connection
+	if m.Connect(db.duck, &conn) != m.StateSuccess {
+		return errs.New(errs.Internal, "database.Open", "DuckDB gave no connection")
+	}
+	defer m.Disconnect(&conn)
+	if err := db.registerTables(conn); err != nil {
+		return err
+	}
+	for _, sql := range db.lockdown() {
+		if err := execOn(conn, sql); err != nil {
+			return errs.Wrap(err, errs.Internal, "database.Open", "DuckDB refused a setting")
+		}
+	}
+	return nil
+}
+
+// Engine is the inference engine, for what needs no SQL.
+func (db *DB) Engine() *inference.Engine { return db.engine }
+
+// Catalog is the catalog, for what needs no SQL.
+func (db *DB) Catalog() *catalog.Catalog { return db.catalog }
 
 // Ready is nil when statements can run.
 func (db *DB) Ready() error {
@@ -85,7 +151,8 @@ func (db *DB) forget(s *Session) {
 	delete(db.sessions, s)
 }
 
-// Close ends every session, then what they used. It may be called twice.
+// Close cancels what runs, then closes the layers from the top down; engine
+// processes get until ctx ends to finish. It may be called twice.
 func (db *DB) Close(ctx context.Context) error {
 	db.mu.Lock()
 	if db.closed {
@@ -101,6 +168,16 @@ func (db *DB) Close(ctx context.Context) error {
 	for _, s := range open {
 		s.Close()
 	}
+	if db.funcs != nil {
+		db.funcs.Detach()
+	}
 	m.Close(&db.duck)
-	return db.unlock()
+	var err error
+	if db.engine != nil {
+		err = db.engine.Close(ctx)
+	}
+	if db.catalog != nil {
+		db.catalog.Close()
+	}
+	return errors.Join(err, db.unlock())
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	m "github.com/duckdb/duckdb-go-bindings"
-	"github.com/google/uuid"
 )
 
 // Result is a statement's rows as record batches, while DuckDB makes them, and
@@ -72,12 +71,11 @@ func (r *Result) opened() error {
 // it back at once.
 func (r *Result) adopt() {
 	r.refs.Store(1)
-	r.id = uuid.Must(uuid.NewV7()).String()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.holding = true
 	r.s.mu.Lock()
-	r.s.open = r
+	r.s.open, r.id = r, r.s.query.used.Query
 	done := r.s.done
 	r.s.mu.Unlock()
 	switch {
@@ -239,7 +237,7 @@ func (r *Result) giveBack() {
 	r.free()
 	if r.holding {
 		r.holding = false
-		r.s.end()
+		r.s.end(r.err)
 	}
 }
 

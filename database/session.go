@@ -8,6 +8,7 @@ import (
 	m "github.com/duckdb/duckdb-go-bindings"
 
 	"hyprstream/errs"
+	"hyprstream/sqlfuncs"
 )
 
 // SessionOptions say who is at the other end, for ai.queries and ai.usage.
@@ -27,8 +28,12 @@ type Session struct {
 	turn   chan struct{} // holds a token while a statement or an open Result uses conn
 	closed chan struct{} // closed by Close
 
+	buffer string // streaming_buffer_size as set last, "" when a client may have changed it; the turn's holder's
+
 	mu     sync.Mutex // guards the fields below
 	cancel context.CancelCauseFunc
+	detach func()  // ends the association of the context with conn
+	query  *query  // the statement that runs
 	open   *Result // the Result that holds the turn
 	done   bool
 }
@@ -51,9 +56,9 @@ func (db *DB) Session(ctx context.Context, opt SessionOptions) (*Session, error)
 	return s, nil
 }
 
-// begin waits for the connection and makes the context under which the
-// statement runs: it ends with ctx, by Interrupt and by Close.
-func (s *Session) begin(ctx context.Context) (context.Context, error) {
+// begin waits for the connection and makes the context under which sql runs: it
+// ends with ctx, by Interrupt and by Close. end gives the connection back.
+func (s *Session) begin(ctx context.Context, sql string) (context.Context, error) {
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -69,15 +74,23 @@ func (s *Session) begin(ctx context.Context) (context.Context, error) {
 	}
 	run, cancel := context.WithCancelCause(ctx)
 	s.cancel = cancel
+	s.query = s.db.queries.begin(s.opt, sql)
+	run = sqlfuncs.WithRecorder(run, s.query)
+	s.detach = s.db.funcs.Begin(run, s.conn)
 	return run, nil
 }
 
-// end gives the connection to the next statement.
-func (s *Session) end() {
+// end gives the connection to the next statement and records how this one ended.
+func (s *Session) end(err error) {
 	s.mu.Lock()
 	s.cancel(nil)
-	s.cancel, s.open = nil, nil
+	s.detach()
+	q := s.query
+	s.cancel, s.detach, s.query, s.open = nil, nil, nil, nil
 	s.mu.Unlock()
+	if u, used := s.db.queries.end(q, err); used {
+		s.db.catalog.AddUsage(u)
+	}
 	<-s.turn
 }
 
@@ -116,10 +129,6 @@ func (s *Session) Close() {
 	s.db.forget(s)
 }
 
-// wakeOperators is called after every duckdb_interrupt: DuckDB does not look at
-// the flag while an operator sleeps. The inference operator fills it in.
-var wakeOperators = func(m.Connection) {}
-
 // interruptEvery is how often the interrupt is repeated until the call returns:
 // one that comes before DuckDB clears the flag at a statement's start is lost.
 const interruptEvery = 5 * time.Millisecond
@@ -136,7 +145,7 @@ func (s *Session) during(ctx context.Context, call func()) {
 		defer close(joined)
 		for {
 			m.Interrupt(s.conn)
-			wakeOperators(s.conn)
+			s.db.funcs.Wake(s.conn) // a sleeping operator does not see the flag
 			select {
 			case <-finished:
 				return

@@ -27,11 +27,11 @@ type Stmt struct {
 
 // Prepare parses and binds a single statement. It never runs it.
 func (s *Session) Prepare(ctx context.Context, sql string) (*Stmt, error) {
-	run, err := s.begin(ctx)
+	run, err := s.begin(ctx, sql)
 	if err != nil {
 		return nil, err
 	}
-	defer s.end()
+	defer s.end(nil)
 	ex, n, err := s.extract(sql)
 	if err != nil {
 		return nil, err
@@ -210,13 +210,13 @@ func (st *Stmt) SchemaWith(ctx context.Context, params arrow.RecordBatch) (*arro
 // follow each other in one Result; counts are summed, and changes of several
 // rows are one transaction. ctx bounds the statement until its Result is closed.
 func (st *Stmt) Execute(ctx context.Context, params arrow.RecordBatch) (*Result, error) {
-	run, err := st.s.begin(ctx)
+	run, err := st.s.begin(ctx, st.sql)
 	if err != nil {
 		return nil, err
 	}
 	r, err := st.execute(run, params)
 	if err != nil {
-		st.s.end()
+		st.s.end(err)
 		return nil, err
 	}
 	r.adopt()
@@ -273,6 +273,7 @@ func (st *Stmt) start(ctx context.Context, r *Result, b *binder, row int) error 
 	if err := b.bind(st.prep, row); err != nil {
 		return err
 	}
+	st.s.setBuffer(st.sql)
 	var state m.State
 	st.s.during(ctx, func() { state = m.ExecutePreparedStreaming(st.prep, &r.res) })
 	if state != m.StateSuccess {
@@ -282,6 +283,10 @@ func (st *Stmt) start(ctx context.Context, r *Result, b *binder, row int) error 
 		}
 		m.DestroyResult(&r.res)
 		return err
+	}
+	switch m.PreparedStatementType(st.prep) {
+	case m.StatementTypeSet, m.StatementTypeVariableSet, m.StatementTypePragma:
+		st.s.buffer = "" // it may have been changed
 	}
 	return r.opened()
 }
@@ -321,20 +326,20 @@ func (st *Stmt) Close() {
 // the parameters "1", "2" … of a single statement. ctx bounds the statement
 // until its Result is closed.
 func (s *Session) Query(ctx context.Context, sql string, args ...any) (*Result, error) {
-	run, err := s.begin(ctx)
+	run, err := s.begin(ctx, sql)
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.query(run, sql, args)
+	r, err := s.run(run, sql, args)
 	if err != nil {
-		s.end()
+		s.end(err)
 		return nil, err
 	}
 	r.adopt()
 	return r, nil
 }
 
-func (s *Session) query(ctx context.Context, sql string, args []any) (*Result, error) {
+func (s *Session) run(ctx context.Context, sql string, args []any) (*Result, error) {
 	ex, n, err := s.extract(sql)
 	if err != nil {
 		return nil, err
@@ -357,14 +362,14 @@ func (s *Session) query(ctx context.Context, sql string, args []any) (*Result, e
 				return nil, err
 			}
 		}
-		if last, err = s.queryOne(ctx, ex, i, sql, params); err != nil {
+		if last, err = s.runOne(ctx, ex, i, sql, params); err != nil {
 			return nil, err
 		}
 	}
 	return last, nil
 }
 
-func (s *Session) queryOne(ctx context.Context, ex m.ExtractedStatements, i m.IdxT, sql string, params arrow.RecordBatch) (*Result, error) {
+func (s *Session) runOne(ctx context.Context, ex m.ExtractedStatements, i m.IdxT, sql string, params arrow.RecordBatch) (*Result, error) {
 	st, err := s.prepare(ctx, ex, i, sql)
 	if err != nil {
 		return nil, err

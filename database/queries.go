@@ -1,0 +1,126 @@
+package database
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"hyprstream/catalog"
+	"hyprstream/errs"
+	"hyprstream/inference"
+)
+
+// maxShown is how much of a statement ai.queries shows, in bytes.
+const maxShown = 500
+
+// query follows one running statement. It is the sqlfuncs.Recorder of its
+// statement.
+type query struct {
+	client string
+	sql    string
+
+	mu    sync.Mutex    // guards the fields below
+	used  catalog.Usage // Rows is what is expected so far
+	done  int64         // rows answered
+	funcs []string
+	names []string // models
+}
+
+// Expect implements sqlfuncs.Recorder.
+func (q *query) Expect(function, model string, rows, distinct int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.used.Rows += int64(rows)
+	q.used.DistinctRows += int64(distinct)
+	q.funcs = addName(q.funcs, function)
+	q.names = addName(q.names, model)
+}
+
+// Row implements sqlfuncs.Recorder.
+func (q *query) Row(_ string, c inference.Completion, rows int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.done += int64(rows)
+	u := &q.used
+	if c.Err != nil {
+		u.FailedRows += int64(rows)
+	}
+	u.PromptTokens += int64(c.PromptTokens)
+	u.SharedTokens += int64(c.SharedTokens)
+	u.CompletionTokens += int64(c.CompletionTokens)
+	u.Queue += c.Queue
+	u.Prefill += c.Prefill
+	u.Decode += c.Decode
+	q.names = addName(q.names, c.Model)
+}
+
+func addName(list []string, name string) []string {
+	if name == "" || slices.Contains(list, name) {
+		return list
+	}
+	return append(list, name)
+}
+
+// snapshot is a query at one moment.
+type snapshot struct {
+	catalog.Usage
+	client, sql string
+	done        int64
+}
+
+func (q *query) snapshot() snapshot {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	u := q.used
+	u.Function, u.Model = strings.Join(q.funcs, ", "), strings.Join(q.names, ", ")
+	return snapshot{u, q.client, q.sql, q.done}
+}
+
+// queries are the statements that run. Its zero value is ready.
+type queries struct {
+	mu  sync.Mutex
+	now map[*query]struct{}
+}
+
+func (qs *queries) begin(opt SessionOptions, sql string) *query {
+	if len(sql) > maxShown {
+		sql = strings.ToValidUTF8(sql[:maxShown], "") + "…"
+	}
+	q := &query{client: opt.Client, sql: sql}
+	q.used = catalog.Usage{Query: uuid.Must(uuid.NewV7()).String(), User: opt.User, StartedAt: time.Now().UTC()}
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	if qs.now == nil {
+		qs.now = map[*query]struct{}{}
+	}
+	qs.now[q] = struct{}{}
+	return q
+}
+
+// end takes a statement out and returns its record; used is false for one that
+// called no model.
+func (qs *queries) end(q *query, err error) (u catalog.Usage, used bool) {
+	qs.mu.Lock()
+	delete(qs.now, q)
+	qs.mu.Unlock()
+	u = q.snapshot().Usage
+	u.FinishedAt = time.Now().UTC()
+	u.Error = string(errs.CodeOf(err))
+	return u, u.Rows > 0
+}
+
+// running are the statements that run now, oldest first.
+func (qs *queries) running() []snapshot {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	out := make([]snapshot, 0, len(qs.now))
+	for q := range qs.now {
+		out = append(out, q.snapshot())
+	}
+	slices.SortFunc(out, func(a, b snapshot) int { return cmp.Compare(a.Query, b.Query) })
+	return out
+}

@@ -1,0 +1,129 @@
+package database
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"hyprstream/errs"
+)
+
+// TestLocked asks what a client of a server may and may not reach. IN is an
+// allowed directory, OUT is not; DATA is the data directory.
+func TestLocked(t *testing.T) {
+	in, out := t.TempDir(), t.TempDir()
+	s := open(t, in)
+	for _, dir := range []string{in, out} {
+		if err := os.WriteFile(filepath.Join(dir, "x.csv"), []byte("a,b\n1,2\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	model, err := os.ReadFile("../testdata/tiny.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{in, out} {
+		if err := os.WriteFile(filepath.Join(dir, "m.gguf"), model, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(filepath.Join(out, "m.gguf"), filepath.Join(in, "link.gguf")); err != nil {
+		t.Fatal(err)
+	}
+	const denied = errs.PermissionDenied
+	for _, c := range []struct {
+		sql  string
+		code errs.Code
+	}{
+		{"SELECT * FROM 'IN/x.csv'", ""},
+		{"SELECT * FROM read_csv('IN/x.csv')", ""},
+		{"COPY (SELECT 1) TO 'IN/y.parquet'", ""},
+		{"SELECT * FROM read_parquet('IN/*.parquet')", ""},
+		{"ATTACH 'IN/other.duckdb' AS other; CREATE TABLE other.t AS SELECT 1; DETACH other", ""},
+		{"ATTACH ':memory:' AS scratch", ""},
+		{"EXPORT DATABASE 'IN/dump'", ""},
+		{"CREATE MODEL a FROM 'IN/m.gguf'", ""},
+		{"SET TimeZone = 'UTC'", ""},
+		{"SET search_path = 'main'", ""},
+		{"SET ai_max_error_ratio = 0.5", ""},
+		{"SET VARIABLE v = 1", ""},
+		{"SELECT * FROM duckdb_settings()", ""},
+		{"CREATE TABLE big AS SELECT range AS i, md5(range::VARCHAR) AS s FROM range(100000)", ""},
+
+		{"SELECT * FROM 'OUT/x.csv'", denied},
+		{"SELECT * FROM read_csv('OUT/x.csv')", denied},
+		{"SELECT * FROM read_text('IN/../" + "x')", denied},
+		{"SELECT * FROM read_blob('/etc/passwd')", denied},
+		{"SELECT * FROM glob('/etc/*')", denied},
+		{"COPY (SELECT 1) TO 'OUT/y.parquet'", denied},
+		{"COPY big FROM 'OUT/x.csv'", denied},
+		{"ATTACH 'OUT/other.duckdb' AS other", denied},
+		{"ATTACH 'DATA/catalog.duckdb' AS c", denied},
+		{"SELECT * FROM read_blob('DATA/catalog.duckdb')", denied},
+		{"COPY (SELECT 1) TO 'DATA/blobs/x'", denied},
+		{"EXPORT DATABASE 'OUT/dump'", denied},
+		{"IMPORT DATABASE 'OUT/dump'", denied},
+		{"CREATE MODEL b FROM 'OUT/m.gguf'", denied},
+		{"CREATE MODEL b FROM 'IN/link.gguf'", denied},
+		{"CREATE MODEL b FROM 'IN/../nowhere'", denied},
+		{"CREATE ADAPTER b FOR MODEL a FROM 'OUT/m.gguf'", denied},
+		{"INSTALL httpfs", denied},
+		{"LOAD 'IN/x.duckdb_extension'", denied},
+		{"SET enable_external_access = true", denied},
+		{"SET allowed_directories = ['/']", denied},
+		{"SET lock_configuration = false", denied},
+		{"SET memory_limit = '1TB'", denied},
+		{"SET threads = 1", denied},
+		{"SET temp_directory = '/tmp/x'", denied},
+		{"SET file_search_path = '/'", denied},
+		{"SET home_directory = '/'", denied},
+		{"SET log_query_path = '/tmp/q'", denied},
+		{"SET profiling_output = '/tmp/q'", denied},
+		{"SET custom_user_agent = 'x'", denied},
+		{"RESET lock_configuration", denied},
+		{"RESET enable_external_access", denied},
+		{"PRAGMA enable_external_access = true", denied},
+		{"CALL enable_logging(storage := 'file', storage_path := 'OUT/log')", denied},
+		{"SELECT getenv('HOME')", errs.NotFound},
+		{"CREATE PERSISTENT SECRET s (TYPE http, BEARER_TOKEN 'x')", "any"},
+		{"SELECT * FROM 'https://example.invalid/x.csv'", "any"},
+		{"FROM query('SELECT * FROM read_text(''OUT/x.csv'')')", denied},
+	} {
+		sql := strings.NewReplacer("IN", in, "OUT", out, "DATA", s.db.cfg.Dir).Replace(c.sql)
+		if strings.Contains(c.sql, "INSTALL") {
+			sql = c.sql
+		}
+		r, err := s.Query(t.Context(), sql)
+		if err == nil {
+			for r.Next() {
+			}
+			err = r.Err()
+			r.Close()
+		}
+		if got := errs.CodeOf(err); got != c.code && (c.code != "any" || err == nil) {
+			t.Errorf("%s: %s %v", c.sql, got, err)
+		}
+	}
+	// Work that does not fit into memory goes to DuckDB's own directory.
+	if got := sql(t, s, "SELECT count(*) FROM (SELECT i, s FROM big ORDER BY s)"); got != "100000" {
+		t.Error(got)
+	}
+}
+
+func TestEmbeddedIsOpen(t *testing.T) {
+	s := open(t)
+	dir := t.TempDir()
+	if got := sql(t, s, "COPY (SELECT 1 AS a) TO '"+dir+"/x.csv'; SELECT * FROM '"+dir+"/x.csv'"); got != "1" {
+		t.Error(got)
+	}
+	sql(t, s, "SET threads = 1")
+}
+
+func TestDirLock(t *testing.T) {
+	s := open(t)
+	_, err := Open(t.Context(), Config{Dir: s.db.cfg.Dir})
+	if errs.CodeOf(err) != errs.EngineUnavailable || !strings.Contains(err.Error(), "process "+pid()) {
+		t.Error(err)
+	}
+}

@@ -64,49 +64,48 @@ struct Guard {
 	}
 };
 
-static void Take(unique_ptr<Expression> &e, idx_t table_index, vector<unique_ptr<Expression>> &requests,
+static void Take(unique_ptr<Expression> &e, idx_t table_index, vector<unique_ptr<Expression>> &requests, vector<string> &calls,
                  optional_ptr<const Expression> guard) {
 	auto type = e->return_type;
-	auto name = e->GetName();
+	auto name = CallName(*e);
+	calls.push_back(name);
 	ToRequest(*e);
 	auto ref = make_uniq<BoundColumnRefExpression>(name, type, ColumnBinding(table_index, requests.size()));
 	if (guard) {
-		auto alias = e->GetName();
 		e = make_uniq<BoundCaseExpression>(guard->Copy(), std::move(e), make_uniq<BoundConstantExpression>(Value(type)));
-		e->SetAlias(alias);
 	}
 	requests.push_back(std::move(e));
 	e = std::move(ref);
 }
 
-static void ExtractCase(BoundCaseExpression &c, idx_t ti, vector<unique_ptr<Expression>> &reqs,
+static void ExtractCase(BoundCaseExpression &c, idx_t ti, vector<unique_ptr<Expression>> &reqs, vector<string> &calls,
                         optional_ptr<const Expression> outer) {
 	Guard before(outer); // no earlier WHEN was true
 	for (auto &check : c.case_checks) {
 		if (!before.usable) {
 			return;
 		}
-		Extract(check.when_expr, ti, reqs, before.condition.get());
+		Extract(check.when_expr, ti, reqs, calls, before.condition.get());
 		Guard then(before.condition.get());
 		then.And(check.when_expr->Copy());
 		if (then.usable) {
-			Extract(check.then_expr, ti, reqs, then.condition.get());
+			Extract(check.then_expr, ti, reqs, calls, then.condition.get());
 		}
 		before.AndNot(*check.when_expr, true);
 	}
 	if (before.usable) {
-		Extract(c.else_expr, ti, reqs, before.condition.get());
+		Extract(c.else_expr, ti, reqs, calls, before.condition.get());
 	}
 }
 
 static void ExtractShortCircuit(vector<unique_ptr<Expression>> &children, ExpressionType type, idx_t ti,
-                                vector<unique_ptr<Expression>> &reqs, optional_ptr<const Expression> outer) {
+                                vector<unique_ptr<Expression>> &reqs, vector<string> &calls, optional_ptr<const Expression> outer) {
 	Guard before(outer);
 	for (auto &c : children) {
 		if (!before.usable) {
 			return;
 		}
-		Extract(c, ti, reqs, before.condition.get());
+		Extract(c, ti, reqs, calls, before.condition.get());
 		if (type == ExpressionType::OPERATOR_COALESCE) {
 			before.AndNull(*c);
 		} else {
@@ -125,7 +124,7 @@ static bool RefersToRound(const Expression &e, idx_t ti) {
 	return r;
 }
 
-void Extract(unique_ptr<Expression> &e, idx_t ti, vector<unique_ptr<Expression>> &reqs,
+void Extract(unique_ptr<Expression> &e, idx_t ti, vector<unique_ptr<Expression>> &reqs, vector<string> &calls,
              optional_ptr<const Expression> guard) {
 	if (!HasLiftable(*e) || (guard && RefersToRound(*guard, ti))) {
 		return;
@@ -133,19 +132,19 @@ void Extract(unique_ptr<Expression> &e, idx_t ti, vector<unique_ptr<Expression>>
 	if (IsLiftable(*e) && !IsNested(*e)) {
 		// An argument that this round has just taken is answered only above it.
 		if (!RefersToRound(*e, ti)) {
-			Take(e, ti, reqs, guard);
+			Take(e, ti, reqs, calls, guard);
 		}
 		return;
 	}
 	switch (e->GetExpressionClass()) {
 	case ExpressionClass::BOUND_CASE:
-		return ExtractCase(e->Cast<BoundCaseExpression>(), ti, reqs, guard);
+		return ExtractCase(e->Cast<BoundCaseExpression>(), ti, reqs, calls, guard);
 	case ExpressionClass::BOUND_CONJUNCTION:
-		return ExtractShortCircuit(e->Cast<BoundConjunctionExpression>().children, e->GetExpressionType(), ti, reqs,
+		return ExtractShortCircuit(e->Cast<BoundConjunctionExpression>().children, e->GetExpressionType(), ti, reqs, calls,
 		                           guard);
 	case ExpressionClass::BOUND_OPERATOR:
 		if (e->GetExpressionType() == ExpressionType::OPERATOR_COALESCE) {
-			return ExtractShortCircuit(e->Cast<BoundOperatorExpression>().children, e->GetExpressionType(), ti, reqs,
+			return ExtractShortCircuit(e->Cast<BoundOperatorExpression>().children, e->GetExpressionType(), ti, reqs, calls,
 			                           guard);
 		}
 		if (e->GetExpressionType() == ExpressionType::OPERATOR_TRY) {
@@ -159,12 +158,12 @@ void Extract(unique_ptr<Expression> &e, idx_t ti, vector<unique_ptr<Expression>>
 		if (!a.filter) {
 			break;
 		}
-		Extract(a.filter, ti, reqs, guard);
+		Extract(a.filter, ti, reqs, calls, guard);
 		Guard within(guard);
 		within.And(a.filter->Copy());
 		if (within.usable) {
 			for (auto &c : a.children) {
-				Extract(c, ti, reqs, within.condition.get());
+				Extract(c, ti, reqs, calls, within.condition.get());
 			}
 		}
 		return;
@@ -172,6 +171,6 @@ void Extract(unique_ptr<Expression> &e, idx_t ti, vector<unique_ptr<Expression>>
 	default:
 		break;
 	}
-	ExpressionIterator::EnumerateChildren(*e, [&](unique_ptr<Expression> &c) { Extract(c, ti, reqs, guard); });
+	ExpressionIterator::EnumerateChildren(*e, [&](unique_ptr<Expression> &c) { Extract(c, ti, reqs, calls, guard); });
 }
 } // namespace hyprstream

@@ -15,7 +15,7 @@ bool References(const Expression &e, const ColumnBinding &b);
 
 //! Moves liftable calls into requests and puts references to (table_index, position)
 //! in their places. Takes only calls whose arguments hold no call and whose
-//! conditions can be evaluated twice; the others stay for another round, or run in place.
-void Extract(unique_ptr<Expression> &e, idx_t table_index, vector<unique_ptr<Expression>> &requests,
+//! conditions can be evaluated twice (their names go to calls); the others stay for another round, or run in place.
+void Extract(unique_ptr<Expression> &e, idx_t table_index, vector<unique_ptr<Expression>> &requests, vector<string> &calls,
              optional_ptr<const Expression> guard = nullptr);
 } // namespace hyprstream

@@ -5,7 +5,7 @@
 
 namespace hyprstream {
 
-static const char *const REQUEST = "__inference_request";
+static const char *const REQUEST = "request";
 
 struct CallInfo : public ScalarFunctionInfo {
 	explicit CallInfo(CallSpec s) : spec(std::move(s)) {
@@ -237,6 +237,11 @@ const CallSpec *IsCall(const Expression &e) {
 	}
 	auto b = dynamic_cast<const CallBindData *>(f.bind_info.get());
 	return b ? &b->spec : nullptr;
+}
+
+string CallName(const Expression &e) {
+	auto spec = IsCall(e);
+	return !spec ? e.GetName() : StringUtil::StartsWith(spec->name, "__") ? spec->name.substr(2) : spec->name;
 }
 
 void ToRequest(Expression &e) {

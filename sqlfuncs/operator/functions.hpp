@@ -18,6 +18,8 @@ struct CallSpec {
 
 //! The registered spec of e when it is one of our calls that has not been turned into a packer.
 const CallSpec *IsCall(const Expression &e);
+//! What EXPLAIN says of the call e: the SQL function's name.
+string CallName(const Expression &e);
 //! Makes the call e produce its packed request instead of its answer.
 void ToRequest(Expression &e);
 ScalarFunction MakeScalar(CallSpec spec, vector<LogicalType> args, LogicalType returns);

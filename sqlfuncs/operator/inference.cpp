@@ -61,29 +61,23 @@ struct InferenceSourceState : public GlobalSourceState {
 class PhysicalInference : public PhysicalOperator {
 public:
 	PhysicalInference(PhysicalPlan &plan, vector<LogicalType> types, vector<unique_ptr<Expression>> requests_p,
-	                  vector<idx_t> slots_p, idx_t card)
+	                  vector<idx_t> slots_p, vector<string> calls_p, idx_t card)
 	    : PhysicalOperator(plan, PhysicalOperatorType::EXTENSION, std::move(types), card),
-	      requests(std::move(requests_p)), slots(std::move(slots_p)) {
+	      requests(std::move(requests_p)), slots(std::move(slots_p)), calls(std::move(calls_p)) {
 		for (idx_t i = 0; i < requests.size(); i++) {
 			slots.push_back(this->types.size() - requests.size() + i);
 		}
 	}
 	vector<unique_ptr<Expression>> requests; //! to append
 	vector<idx_t> slots;                     //! output columns to fill
+	vector<string> calls;                    //! whose answers they are
 
 	string GetName() const override {
 		return "INFERENCE";
 	}
 	InsertionOrderPreservingMap<string> ParamsToString() const override {
 		InsertionOrderPreservingMap<string> r;
-		string s;
-		for (auto &e : requests) {
-			s += (s.empty() ? "" : "\n") + e->GetName();
-		}
-		for (idx_t i = 0; i + requests.size() < slots.size(); i++) {
-			s += (s.empty() ? "#" : "\n#") + to_string(slots[i]);
-		}
-		r["Calls"] = s;
+		r["Calls"] = StringUtil::Join(calls, "\n");
 		SetEstimatedCardinality(r, estimated_cardinality);
 		return r;
 	}
@@ -287,7 +281,7 @@ void LogicalInference::ResolveColumnBindings(ColumnBindingResolver &res, vector<
 
 PhysicalOperator &LogicalInference::CreatePlan(ClientContext &, PhysicalPlanGenerator &planner) {
 	auto &child = planner.CreatePlan(*children[0]);
-	auto &op = planner.Make<PhysicalInference>(types, std::move(expressions), positions, child.estimated_cardinality);
+	auto &op = planner.Make<PhysicalInference>(types, std::move(expressions), positions, calls, child.estimated_cardinality);
 	op.children.push_back(child);
 	return op;
 }

@@ -10,6 +10,7 @@ namespace hyprstream {
 struct LogicalInference : public LogicalExtensionOperator {
 	idx_t table_index = 0;        //! of the appended columns
 	vector<ColumnBinding> forced; //! child columns that hold packed requests
+	vector<string> calls;         //! names of what is answered, for EXPLAIN
 
 	vector<ColumnBinding> GetColumnBindings() override;
 	void ResolveTypes() override;

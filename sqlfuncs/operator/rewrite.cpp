@@ -19,7 +19,12 @@ namespace hyprstream {
 
 struct Rewriter {
 	Optimizer &optimizer;
-	typedef vector<ColumnBinding> Deferred; //! columns that still hold requests
+	//! A column that still holds requests, and whose.
+	struct Request {
+		ColumnBinding column;
+		string call;
+	};
+	typedef vector<Request> Deferred;
 
 	static bool Uses(LogicalOperator &op, const ColumnBinding &b) {
 		bool r = false;
@@ -54,7 +59,10 @@ struct Rewriter {
 		}
 		auto w = Wrap(std::move(child));
 		w->table_index = optimizer.binder.GenerateTableIndex();
-		w->forced = std::move(d);
+		for (auto &r : d) {
+			w->forced.push_back(r.column);
+			w->calls.push_back(r.call);
+		}
 		d.clear();
 		child = std::move(w);
 	}
@@ -63,13 +71,15 @@ struct Rewriter {
 		while (true) {
 			auto ti = optimizer.binder.GenerateTableIndex();
 			vector<unique_ptr<Expression>> requests;
+			vector<string> calls;
 			LogicalOperatorVisitor::EnumerateExpressions(
-			    op, [&](unique_ptr<Expression> *e) { Extract(*e, ti, requests); });
+			    op, [&](unique_ptr<Expression> *e) { Extract(*e, ti, requests, calls); });
 			if (requests.empty()) {
 				return;
 			}
 			auto w = Wrap(std::move(op.children[0]));
 			w->table_index = ti;
+			w->calls = std::move(calls);
 			w->expressions = std::move(requests);
 			op.children[0] = std::move(w);
 		}
@@ -81,7 +91,7 @@ struct Rewriter {
 		for (auto &e : f.expressions) {
 			bool is_dear = HasLiftable(*e) || IsCall(*e);
 			for (auto &b : dear_columns) {
-				is_dear = is_dear || References(*e, b);
+				is_dear = is_dear || References(*e, b.column);
 			}
 			// A volatile predicate keeps its place among the others.
 			(is_dear || e->IsVolatile() ? dear : cheap).push_back(std::move(e));
@@ -103,7 +113,7 @@ struct Rewriter {
 	Deferred VisitPassing(LogicalOperator &op, Deferred &below) {
 		Deferred up, now;
 		for (auto &b : below) {
-			(Uses(op, b) ? now : up).push_back(b);
+			(Uses(op, b.column) ? now : up).push_back(b);
 		}
 		bool calls = HasCalls(op);
 		if (op.type == LogicalOperatorType::LOGICAL_FILTER && (calls || !now.empty())) {
@@ -134,7 +144,7 @@ struct Rewriter {
 		Deferred r;
 		auto out = op.GetColumnBindings();
 		for (auto &b : d) {
-			if (std::find(out.begin(), out.end(), b) != out.end()) {
+			if (std::find(out.begin(), out.end(), b.column) != out.end()) {
 				r.push_back(b);
 			}
 		}
@@ -146,7 +156,7 @@ struct Rewriter {
 		for (idx_t i = 0; i < 2; i++) {
 			Deferred now;
 			for (auto &b : below[i]) {
-				(Uses(op, b) ? now : up).push_back(b);
+				(Uses(op, b.column) ? now : up).push_back(b);
 			}
 			Force(op.children[i], now);
 		}
@@ -159,15 +169,15 @@ struct Rewriter {
 			bool computed = false;
 			for (auto &e : p.expressions) {
 				computed = computed ||
-				           (e->GetExpressionClass() != ExpressionClass::BOUND_COLUMN_REF && References(*e, b));
+				           (e->GetExpressionClass() != ExpressionClass::BOUND_COLUMN_REF && References(*e, b.column));
 			}
 			if (computed) {
 				now.push_back(b);
 				continue;
 			}
 			for (idx_t i = 0; i < p.expressions.size(); i++) {
-				if (References(*p.expressions[i], b)) {
-					up.emplace_back(p.table_index, i);
+				if (References(*p.expressions[i], b.column)) {
+					up.push_back({ColumnBinding(p.table_index, i), b.call});
 				}
 			}
 		}
@@ -180,8 +190,8 @@ struct Rewriter {
 		LiftNested(p, outermost);
 		for (idx_t i = 0; i < p.expressions.size(); i++) {
 			if (outermost[i] && !IsNested(*p.expressions[i])) {
+				up.push_back({ColumnBinding(p.table_index, i), CallName(*p.expressions[i])});
 				ToRequest(*p.expressions[i]);
-				up.emplace_back(p.table_index, i);
 			}
 		}
 		return up;
@@ -190,13 +200,14 @@ struct Rewriter {
 		while (true) {
 			auto ti = optimizer.binder.GenerateTableIndex();
 			vector<unique_ptr<Expression>> requests;
+			vector<string> calls;
 			for (idx_t i = 0; i < p.expressions.size(); i++) {
 				auto &e = p.expressions[i];
 				if (!outermost[i]) {
-					Extract(e, ti, requests);
+					Extract(e, ti, requests, calls);
 				} else if (IsNested(*e)) {
 					ExpressionIterator::EnumerateChildren(
-					    *e, [&](unique_ptr<Expression> &c) { Extract(c, ti, requests); });
+					    *e, [&](unique_ptr<Expression> &c) { Extract(c, ti, requests, calls); });
 				}
 			}
 			if (requests.empty()) {
@@ -204,6 +215,7 @@ struct Rewriter {
 			}
 			auto w = Wrap(std::move(p.children[0]));
 			w->table_index = ti;
+			w->calls = std::move(calls);
 			w->expressions = std::move(requests);
 			p.children[0] = std::move(w);
 		}

@@ -50,6 +50,19 @@ func (m *Model) NewContext(o ContextOptions) (*Context, error) {
 	return &Context{p: p, o: o}, nil
 }
 
+// LeastContextBytes is a lower bound of what NewContext allocates: the cache's
+// bookkeeping and one layer's keys and values. The true need differs much
+// between architectures.
+func (m *Model) LeastContextBytes(o ContextOptions) uint64 {
+	if o.Length < 1 || o.Slots < 1 {
+		return 0
+	}
+	const bookkeeping = 48 // bytes per token
+	head := uint64(C.llama_model_n_embd(m.p)) / uint64(max(1, C.llama_model_n_head(m.p)))
+	values := 2 * head * uint64(max(1, C.llama_model_n_head_kv(m.p)))
+	return uint64(o.Length) * uint64(o.Slots) * (bookkeeping + 2*values)
+}
+
 // Close frees the cache. Samplers may be closed before or after.
 func (c *Context) Close() {
 	C.hs_context_free(c.p)

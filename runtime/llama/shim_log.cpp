@@ -44,7 +44,7 @@ void hs_log_since(uint64_t mark, hs_error * out) {
     std::string all;
     uint64_t    nth = written - ring.size();
     for (const auto & l : ring) {
-        if (nth++ < mark || (l.level != GGML_LOG_LEVEL_ERROR && l.level != GGML_LOG_LEVEL_WARN)) continue;
+        if (nth++ < mark || l.level != GGML_LOG_LEVEL_ERROR) continue;
         std::string t = l.text;
         while (!t.empty() && (t.back() == '\n' || t.back() == ' ')) t.pop_back();
         if (t.empty()) continue;

@@ -108,9 +108,14 @@ func (c *child) load(spec *Spec) {
 		hashing = 0.3 // of the time, roughly, with the file in memory
 	}
 	err := verify(context.Background(), spec.Path, spec.SHA256, func(f float64) { report(f * hashing) })
+	lift, capErr := capMemory()
+	if err == nil {
+		err = capErr
+	}
 	var e *engine
 	var info decode.Info
 	if err == nil {
+		defer lift()
 		e, info, err = load(spec, func(f float64) { report(min(0.99, hashing+f*(1-hashing))) })
 	}
 	if err != nil {

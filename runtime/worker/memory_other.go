@@ -1,0 +1,10 @@
+//go:build !linux
+
+package worker
+
+// freeMemory is not known here.
+func freeMemory() uint64 { return 0 }
+
+// capMemory does nothing here: the limit that it sets has no effect on systems
+// other than Linux.
+func capMemory() (lift func(), err error) { return func() {}, nil }

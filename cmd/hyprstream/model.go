@@ -244,7 +244,7 @@ func (a *app) describeLoaded(ctx context.Context, c client.Client, name string, 
 	if m[5] != true {
 		chat += " --model " + name
 	}
-	fmt.Fprintf(a.stdout, "Next: %s\n  or: hyprstream sql \"SELECT generate(%s, 'The capital of France is')\"\n", chat, sqltext.Literal(name))
+	fmt.Fprintf(a.stdout, "Next: %s\n  or: hyprstream sql \"SELECT generate(%s, 'The opposite of hot is')\"\n", chat, sqltext.Literal(name))
 	return nil
 }
 

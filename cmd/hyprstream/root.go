@@ -35,7 +35,7 @@ of catalog tables, and inference is a SQL function.
   hyprstream model load gemma-3-270m-q4_k_m.gguf      import a GGUF file
   hyprstream chat "Hello, tell me about yourself"     ask it
   echo "What is 2+2?" | hyprstream chat               the prompt from a pipe
-  hyprstream sql "SELECT generate('gemma-3-270m', 'The capital of France is')"
+  hyprstream sql "SELECT generate('gemma-3-270m', 'The opposite of hot is')"
   hyprstream serve                                    Flight SQL and an OpenAI-compatible HTTP port
 
 The commands use the server that holds the data directory, or one named by --server;

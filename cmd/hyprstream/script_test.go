@@ -34,6 +34,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("HYPRSTREAM_DATA", filepath.Join(env.WorkDir, "data"))
 			env.Setenv("TINY", filepath.Join(models, "tiny.gguf"))
+			env.Setenv("MODELS", models)
+			env.Setenv("TINY_OTHER", filepath.Join(models, "tiny-notemplate.gguf"))
 			env.Setenv("TINY_LORA", filepath.Join(models, "tiny-lora.gguf"))
 			return nil
 		},

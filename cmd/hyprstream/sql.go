@@ -33,7 +33,7 @@ func (a *app) sqlCommand() *cobra.Command {
 		Use:   "sql [STATEMENT]",
 		Short: "Run SQL statements",
 		Long:  sqlHelp,
-		Example: `  hyprstream sql "SELECT generate('gemma-3-270m', 'The capital of France is')"
+		Example: `  hyprstream sql "SELECT generate('gemma-3-270m', 'The opposite of hot is')"
   hyprstream sql "SELECT id, generate(prompt) AS answer FROM 'reviews.parquet'" --format csv > answers.csv
   hyprstream sql -f report.sql
   hyprstream sql`,

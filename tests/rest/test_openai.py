@@ -8,6 +8,7 @@ import urllib.request
 import openai
 import pytest
 
+ASKED = "France: Paris\nItaly: Rome\nJapan: Tokyo\n{}:"  # a base model continues a pattern
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
 
 
@@ -78,14 +79,14 @@ def test_stop(client):
 
 
 def test_completion(client):
-    answer = client.completions.create(model="gemma", prompt="The capital of France is", max_tokens=8)
+    answer = client.completions.create(model="gemma", prompt=ASKED.format("France"), max_tokens=4)
     assert "Paris" in answer.choices[0].text
     assert answer.object == "text_completion" and answer.id.startswith("cmpl-")
 
 
 def test_completion_of_several_prompts(client):
-    prompts = ["The capital of France is", "The capital of Italy is", "The capital of Japan is"]
-    answer = client.completions.create(model="gemma", prompt=prompts, max_tokens=8)
+    prompts = [ASKED.format(country) for country in ("France", "Italy", "Japan")]
+    answer = client.completions.create(model="gemma", prompt=prompts, max_tokens=4)
     texts = {c.index: c.text for c in answer.choices}
     assert "Paris" in texts[0] and "Rome" in texts[1] and "Tokyo" in texts[2]
 
@@ -187,8 +188,8 @@ def post(url, body, **headers):
 
 
 def test_sql(server):
-    status, text = post(server.http + "/v1/sql", {"sql": "SELECT generate('gemma', ?, max_tokens := 8) AS a, ? AS b",
-                                                  "params": ["The capital of France is", 7]})
+    status, text = post(server.http + "/v1/sql", {"sql": "SELECT generate('gemma', ?, max_tokens := 4) AS a, ? AS b",
+                                                  "params": [ASKED.format("France"), 7]})
     body = json.loads(text)
     assert status == 200 and "Paris" in body["rows"][0][0] and body["rows"][0][1] == 7
 

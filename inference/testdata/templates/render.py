@@ -2,7 +2,7 @@
 
     python inference/testdata/templates/render.py      (needs jinja2; 3.1.6 wrote the files that are here)
 
-The templates are those that the named models were published with, tools left shorter in some.
+The templates follow those that the named models were published with, tools left shorter in some.
 statements.jinja is our own: one of each thing that templates use.
 """
 

@@ -25,12 +25,14 @@ MODEL = ROOT / ".deps" / "models" / "gemma-3-270m-q4_k_m.gguf"
 
 # The model is a base model: it continues text. Prompts that begin something suit it.
 PROMPTS = [
-    "The capital of France is",
+    "Q: What is the capital of France?\nA:",
     "The chemical symbol for gold is",
-    "Translate to Spanish.\nEnglish: Good morning!\nSpanish:",
+    "France: Paris\nItaly: Rome\nJapan:",
+    "cheese => queso\nhouse => casa\nwater =>",
+    "The three primary colors are",
+    "Water boils at a temperature of",
+    "def fibonacci(n):\n    if n < 2:\n        return n\n    return",
     "Once upon a time there was a little database that",
-    "Q: How many legs does a spider have?\nA:",
-    "import math\n\ndef area_of_circle(radius):\n    return",
 ]
 STATEMENT = "SELECT id, generate('gemma', prompt) FROM prompts"
 

@@ -184,7 +184,12 @@ func TestCancelByContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err = cl.DoGet(ctx, info.Endpoint[0].Ticket); err == nil {
+	rd, err := cl.DoGet(ctx, info.Endpoint[0].Ticket)
+	if err == nil {
+		_, err = render(rd)
+		rd.Release()
+	}
+	if err == nil {
 		t.Fatal("the query ended by itself")
 	}
 	start := time.Now()
@@ -203,7 +208,11 @@ func TestCancelFlightInfo(t *testing.T) {
 	}
 	failed := make(chan error, 1)
 	go func() {
-		_, err := cl.DoGet(t.Context(), info.Endpoint[0].Ticket)
+		rd, err := cl.DoGet(t.Context(), info.Endpoint[0].Ticket)
+		if err == nil {
+			defer rd.Release()
+			_, err = render(rd)
+		}
 		failed <- err
 	}()
 	time.Sleep(100 * time.Millisecond)

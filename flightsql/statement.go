@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	"github.com/apache/arrow-go/v18/arrow/flight/flightsql"
 
@@ -118,23 +119,28 @@ func (s *service) stream(id string, t *ticket, out flight.FlightService_DoGetSer
 		return err
 	}
 	l.setCancel(cancel)
+	return sendStream(ctx, cancel, source{
+		lease: l, schema: t.schema,
+		open: func() (array.RecordReader, func(), error) { return t.open(ctx, l) },
+	}, out)
+}
+
+// open starts the ticket's statement.
+func (t *ticket) open(ctx context.Context, l *lease) (array.RecordReader, func(), error) {
 	res, free, err := t.plan.execute(ctx, l, t.params)
 	if err != nil {
-		l.release()
-		return err
+		return nil, nil, err
 	}
-	finish := func() error {
+	finish := func() {
 		res.Close()
 		free()
-		l.release()
-		return nil
 	}
 	if t.schema != nil && !t.schema.Equal(res.Schema()) {
 		finish()
-		return errs.New(errs.InvalidArgument, "DoGet",
+		return nil, nil, errs.New(errs.InvalidArgument, "DoGet",
 			"the result's columns changed since the statement was prepared: prepare it again")
 	}
-	return sendStream(ctx, cancel, res, l, finish, out)
+	return res, finish, nil
 }
 
 // DoPutCommandStatementUpdate runs one or more statements for their effect.

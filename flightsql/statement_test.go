@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -215,5 +216,29 @@ func closeStmt[O any](t *testing.T, closeFn func(context.Context, ...O) error) {
 	t.Helper()
 	if err := closeFn(context.Background()); err != nil {
 		t.Error(err)
+	}
+}
+
+// A result can be opened, and so cancelled, before its first row is there.
+func TestSchemaComesBeforeSlowRows(t *testing.T) {
+	cl := dial(t, serve(t, flightsql.Options{}))
+	info, err := cl.Execute(t.Context(), endless)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	start := time.Now()
+	rd, err := cl.DoGet(ctx, info.Endpoint[0].Ticket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rd.Release()
+	if d := time.Since(start); d > 2*time.Second || rd.Schema().NumFields() != 1 {
+		t.Fatalf("the schema came after %v: %v", d, rd.Schema())
+	}
+	cancel()
+	if rd.Next() || rd.Err() == nil {
+		t.Fatal("the query ended by itself")
 	}
 }

@@ -3,6 +3,7 @@ package flightsql
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -17,42 +18,72 @@ const (
 	spillBytes = 64 << 20
 )
 
+// schemaDelay is how long a statement may take to its first rows before the
+// schema is sent without them: clients wait for it when they open a result, and
+// can cancel only a result that is open. Errors that come sooner are told in its
+// place.
+const schemaDelay = 100 * time.Millisecond
+
+// source is a statement about to run.
+type source struct {
+	lease  *lease
+	schema *arrow.Schema // of the rows; nil when only running tells
+	// open starts the statement. finish frees what it took, after the rows were
+	// read or given up.
+	open func() (rows array.RecordReader, finish func(), err error)
+}
+
 // pump carries batches from a producer goroutine to the handler that sends
 // them. Bounded by bytes, so that a slow client slows the database down.
 type pump struct {
-	mu    sync.Mutex
-	queue []arrow.RecordBatch // owned by the pump until popped
-	bytes int64
-	done  bool
-	err   error
-	ready chan struct{} // capacity 1: something to pop, or done
-	space chan struct{} // capacity 1: something was popped
+	opened chan struct{} // closed once the statement has started or failed
+	ready  chan struct{} // capacity 1: something to pop, or done
+	space  chan struct{} // capacity 1: something was popped
+
+	mu     sync.Mutex
+	schema *arrow.Schema       // once opened without an error
+	queue  []arrow.RecordBatch // owned by the pump until popped
+	bytes  int64
+	done   bool
+	err    error
 }
 
 func newPump() *pump {
-	return &pump{ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
+	return &pump{opened: make(chan struct{}), ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
 }
 
-// produce reads rows to their end and then lets the lease go, whether or not
-// the client has read them all. It runs in a goroutine of its own.
-func (p *pump) produce(ctx context.Context, rows array.RecordReader, l *lease, finish func() error) {
-	var err error
-	for err == nil && rows.Next() {
-		rec := rows.RecordBatch()
-		rec.Retain()
-		p.push(rec)
-		err = p.waitForSpace(ctx, l)
-	}
-	if err == nil {
-		err = rows.Err()
-	}
-	if ferr := finish(); err == nil {
-		err = ferr
-	}
+// produce runs the statement and reads its rows to their end, then lets the
+// lease go, whether or not the client has read them all. It runs in a goroutine
+// of its own.
+func (p *pump) produce(ctx context.Context, src source) {
+	err := p.read(ctx, src)
+	src.lease.release()
 	p.mu.Lock()
 	p.done, p.err = true, causeOf(ctx, err)
 	p.mu.Unlock()
 	signal(p.ready)
+}
+
+func (p *pump) read(ctx context.Context, src source) error {
+	rows, finish, err := src.open()
+	if err != nil {
+		close(p.opened)
+		return err
+	}
+	defer finish()
+	p.mu.Lock()
+	p.schema = rows.Schema()
+	p.mu.Unlock()
+	close(p.opened)
+	for rows.Next() {
+		rec := rows.RecordBatch()
+		rec.Retain()
+		p.push(rec)
+		if err := p.waitForSpace(ctx, src.lease); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 func (p *pump) push(rec arrow.RecordBatch) {
@@ -137,31 +168,62 @@ func signal(c chan struct{}) {
 	}
 }
 
-// sendStream produces rows and sends them until the end, an error or the end of
-// ctx. cancel must end ctx. finish is called once, when the last row has been
-// produced or the stream was given up; nothing is left running afterwards.
-func sendStream(ctx context.Context, cancel context.CancelCauseFunc, rows array.RecordReader, l *lease,
-	finish func() error, out flight.FlightService_DoGetServer,
-) error {
-	w, err := newBatchWriter(out, rows.Schema())
-	if err != nil {
-		finish()
-		return err
-	}
+// sendStream runs a statement and sends its rows until their end, an error or
+// the end of ctx. cancel must end ctx. The lease is released by then, and
+// nothing is left running.
+func sendStream(ctx context.Context, cancel context.CancelCauseFunc, src source, out flight.FlightService_DoGetServer) error {
 	p := newPump()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		p.produce(ctx, rows, l, finish)
+		p.produce(ctx, src)
 	}()
-	err = p.sendAll(ctx, w)
+	err := p.send(ctx, src.schema, out)
 	cancel(nil) // stops a producer whose client has gone; harmless after the end
 	<-ended
 	p.drain()
+	return err
+}
+
+func (p *pump) send(ctx context.Context, promised *arrow.Schema, out flight.FlightService_DoGetServer) error {
+	schema, err := p.awaitSchema(ctx, promised)
+	if err != nil {
+		return err
+	}
+	w, err := newBatchWriter(out, schema)
+	if err != nil {
+		return err
+	}
+	err = p.sendAll(ctx, w)
 	if cerr := w.close(); err == nil {
 		err = cerr
 	}
 	return err
+}
+
+// awaitSchema gives the rows' schema once there are rows, or the promised one
+// when they are slow to begin.
+func (p *pump) awaitSchema(ctx context.Context, promised *arrow.Schema) (schema *arrow.Schema, err error) {
+	var slow <-chan time.Time
+	if promised != nil {
+		timer := time.NewTimer(schemaDelay)
+		defer timer.Stop()
+		slow = timer.C
+	}
+	select {
+	case <-p.opened:
+	case <-slow:
+		return promised, nil
+	case <-ctx.Done():
+		return nil, causeOf(ctx, ctx.Err())
+	}
+	p.mu.Lock()
+	schema = p.schema
+	p.mu.Unlock()
+	if schema == nil { // it failed: done and the error follow
+		_, err = p.pop(ctx)
+	}
+	return schema, err
 }
 
 func (p *pump) sendAll(ctx context.Context, w *batchWriter) error {

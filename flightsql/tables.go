@@ -101,7 +101,7 @@ func (q lookup) tablesWithSchema(cmd *pb.CommandGetTables) (arrow.RecordBatch, e
 func (q lookup) columns(cmd *pb.CommandGetTables) (map[[3]string][]columnRow, error) {
 	rec, err := q.query(columnsSchema, relations+`SELECT c, s, t, column_name, data_type,
 			coalesce("comment", ''), is_nullable,
-			coalesce(numeric_precision, character_maximum_length, 0)::INTEGER, coalesce(numeric_scale, 0)::INTEGER
+			coalesce(numeric_precision, 0)::INTEGER, coalesce(numeric_scale, 0)::INTEGER
 		FROM relations JOIN duckdb_columns() d ON d.database_name = c AND d.schema_name = s AND d.table_name = t`+
 		relationFilter+`ORDER BY c, s, t, column_index`, tableFilters(cmd)...)
 	if err != nil {
@@ -154,8 +154,8 @@ func (q lookup) tableSchema(ref [3]string, columns []columnRow) *arrow.Schema {
 		md := flightsql.NewColumnMetadataBuilder().
 			CatalogName(ref[0]).SchemaName(ref[1]).TableName(ref[2]).TypeName(c.typeName).
 			IsAutoIncrement(false).IsCaseSensitive(true).IsReadOnly(false).IsSearchable(true)
-		if c.precision > 0 {
-			md.Precision(c.precision).Scale(c.scale)
+		if size, scale := c.size(); size > 0 {
+			md.Precision(size).Scale(scale)
 		}
 		if c.remarks != "" {
 			md.Remarks(c.remarks)
@@ -164,6 +164,21 @@ func (q lookup) tableSchema(ref [3]string, columns []columnRow) *arrow.Schema {
 		fields[i].Metadata = md.Metadata()
 	}
 	return arrow.NewSchema(fields, nil)
+}
+
+// size is the column's size as tools show it, in decimal digits or characters:
+// DuckDB counts the bits of integers.
+func (c columnRow) size() (size, scale int32) {
+	name, _, decimal := strings.Cut(c.typeName, "(")
+	if decimal {
+		return c.precision, c.scale
+	}
+	for _, t := range dataTypes {
+		if t.name == name {
+			return t.size, 0
+		}
+	}
+	return 0, 0
 }
 
 // quote makes an identifier of a name.

@@ -7,7 +7,7 @@ import pytest
 from adbc_driver_flightsql import dbapi
 
 PROMPTS = [
-    "The capital of France is", "The chemical symbol for gold is", "Q: How many legs does a spider have?\nA:",
+    "Q: What is the capital of France?\nA:", "The chemical symbol for gold is", "Q: How many legs does a spider have?\nA:",
     "Translate to Spanish.\nEnglish: Good morning!\nSpanish:", "Once upon a time",
 ]
 
@@ -63,7 +63,7 @@ def test_stream_arrives_while_the_model_decodes(cur):
     assert arrivals[0] < arrivals[-1] / 4, f"first row after {arrivals[0]:.3f} s of {arrivals[-1]:.3f} s"
 
 
-def wait_until_idle(cur, seconds=5):
+def wait_until_idle(cur, seconds=30):
     deadline = time.monotonic() + seconds
     while True:
         cur.execute("SELECT busy, queued FROM ai.engines WHERE model = 'gemma'")
@@ -83,7 +83,7 @@ def test_cancel_reaches_the_model(cur):
     start = time.monotonic()
     with pytest.raises(dbapi.Error):
         cur.fetchall()
-    assert time.monotonic() - start < 6
+    assert time.monotonic() - start < 10  # 64,000 tokens would take minutes
     wait_until_idle(cur)
 
 

@@ -78,10 +78,11 @@ func (e *Engine) waitUnlocked(ctx context.Context, ch <-chan struct{}) error {
 }
 
 // Pin keeps a model loaded, once it is, against budget and idle time. It lasts
-// as long as the engine; the registry's Model.Pinned is what lasts longer.
+// as long as the engine and stands above the registry's Model.Pinned, which the
+// engine asks for when it matters.
 func (e *Engine) Pin(model string) error { return e.setPin(model, true) }
 
-// Unpin undoes Pin.
+// Unpin lets a model be unloaded, whatever the registry says.
 func (e *Engine) Unpin(model string) error { return e.setPin(model, false) }
 
 func (e *Engine) setPin(model string, pinned bool) error {
@@ -127,15 +128,16 @@ const statsPatience = time.Second
 // asked for their counters side by side; one that does not answer in time is
 // listed without.
 func (e *Engine) Status() []EngineStatus {
+	e.refreshPins()
 	e.mu.Lock()
 	out := make([]EngineStatus, 0, len(e.residents))
 	lives := map[string]*live{}
 	for name, r := range e.residents {
 		s := EngineStatus{Model: name, State: r.state(), Restarts: r.restarts, LastError: r.lastErr}
-		s.Pinned = e.pinned(Model{Name: name})
+		s.Pinned = e.pins[name]
 		if l := r.live; l != nil && s.State == StateReady {
 			lives[name] = l
-			s.PID, s.Slots, s.LoadedAt, s.Pinned = l.proc.PID(), l.info.Slots, l.loadedAt, e.pinned(l.model)
+			s.PID, s.Slots, s.LoadedAt, s.Pinned = l.proc.PID(), l.info.Slots, l.loadedAt, e.pinned(l)
 			if l.busy == 0 {
 				s.IdleSince = l.used
 			}

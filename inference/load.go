@@ -148,7 +148,8 @@ func (e *Engine) start(ctx context.Context, r *resident, ld *load) (*live, error
 	}
 	l := &live{
 		r: r, model: m, proc: proc, info: proc.Info(), memory: need, loadedAt: time.Now(), used: time.Now(),
-		stop: make(chan struct{}), gone: make(chan struct{}),
+		pinned: m.Pinned,
+		stop:   make(chan struct{}), gone: make(chan struct{}),
 	}
 	l.template, l.broken = e.templateOf(m, l.info)
 	return l, nil
@@ -169,6 +170,7 @@ func (e *Engine) reserve(ctx context.Context, name string, need int64) error {
 	budget := e.cfg.MemoryBudget
 	patience := time.NewTimer(e.cfg.AdmissionWait)
 	defer patience.Stop()
+	e.refreshPins()
 	e.mu.Lock()
 	for {
 		if budget <= 0 || e.reserved+need <= budget {
@@ -216,7 +218,7 @@ func (e *Engine) leaving(need int64) bool {
 func (e *Engine) movable() int64 {
 	fixed := int64(0)
 	for l := range e.running {
-		if !l.retired && e.pinned(l.model) {
+		if !l.retired && e.pinned(l) {
 			fixed += l.memory
 		}
 	}
@@ -240,7 +242,7 @@ func (e *Engine) noRoom(name string, need int64) error {
 	for l := range e.running {
 		state := "idle"
 		switch {
-		case e.pinned(l.model):
+		case e.pinned(l):
 			state = "pinned"
 		case l.busy > 0:
 			state = "busy"

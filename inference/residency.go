@@ -38,6 +38,7 @@ type live struct {
 	// Engine.mu guards these.
 	busy    int  // leases
 	retired bool // takes no more leases
+	pinned  bool // by the registry, when last asked
 	used    time.Time
 }
 
@@ -200,6 +201,7 @@ func (e *Engine) janitor() {
 			return
 		case <-tick.C:
 		}
+		e.refreshPins()
 		e.mu.Lock()
 		for l := range e.running {
 			if e.idle(l) && time.Since(l.used) >= e.cfg.IdleTimeout {
@@ -213,15 +215,37 @@ func (e *Engine) janitor() {
 
 // idle says whether a process may be unloaded now. It is called with mu held.
 func (e *Engine) idle(l *live) bool {
-	return l.busy == 0 && !l.retired && l.r.draining == nil && !e.pinned(l.model)
+	return l.busy == 0 && !l.retired && l.r.draining == nil && !e.pinned(l)
 }
 
 // pinned is called with mu held.
-func (e *Engine) pinned(m Model) bool {
-	if p, said := e.pins[m.Name]; said {
+func (e *Engine) pinned(l *live) bool {
+	if p, said := e.pins[l.model.Name]; said {
 		return p
 	}
-	return m.Pinned
+	return l.pinned
+}
+
+// refreshPins asks the registry which of the running models are pinned now. It
+// does so without mu: the registry has locks of its own.
+func (e *Engine) refreshPins() {
+	e.mu.Lock()
+	pinned := make(map[string]bool, len(e.running))
+	for l := range e.running {
+		pinned[l.model.Name] = false
+	}
+	e.mu.Unlock()
+	for name := range pinned {
+		m, err := e.cfg.Registry.Model(name)
+		pinned[name] = err == nil && m.Pinned // one that was dropped is not
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for l := range e.running {
+		if p, asked := pinned[l.model.Name]; asked {
+			l.pinned = p
+		}
+	}
 }
 
 func contextError(err error) error {

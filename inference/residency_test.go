@@ -41,13 +41,13 @@ func TestLeastRecentlyUsedIsUnloaded(t *testing.T) {
 func TestPinnedStays(t *testing.T) {
 	h := &host{}
 	e, reg := engine(t, h, budget200)
-	b := reg.models["b"]
-	b.Pinned = true
-	reg.set(b)
 	if err := e.Pin("a"); err != nil {
 		t.Fatal(err)
 	}
 	loadAll(t, e, "a", "b")
+	b := reg.models["b"] // pinned after it was loaded
+	b.Pinned = true
+	reg.set(b)
 	err := e.Load(t.Context(), "c", nil)
 	if errs.CodeOf(err) != errs.OutOfMemory {
 		t.Fatalf("%v", err)

@@ -35,8 +35,8 @@ func (workers) Start(ctx context.Context, spec worker.Spec, progress func(float6
 	return p, nil
 }
 
-// real makes an engine over model files of the repository.
-func real(t *testing.T, files map[string]string) *Engine {
+// realEngine makes an engine over model files of the repository.
+func realEngine(t *testing.T, files map[string]string) *Engine {
 	t.Helper()
 	reg := &registry{models: map[string]Model{}, adapters: map[string]Adapter{}}
 	for name, file := range files {
@@ -61,7 +61,7 @@ func real(t *testing.T, files map[string]string) *Engine {
 }
 
 func TestARealProcessIsKilled(t *testing.T) {
-	e := real(t, map[string]string{"tiny": "../testdata/tiny.gguf"})
+	e := realEngine(t, map[string]string{"tiny": "../testdata/tiny.gguf"})
 	var reqs []Request
 	for i := range 40 {
 		reqs = append(reqs, Request{Prompt: fmt.Sprintf("the %d of", i), Params: decode.Params{MaxTokens: 60}})
@@ -94,7 +94,7 @@ func TestARealProcessIsKilled(t *testing.T) {
 }
 
 func TestARealModelsTemplateAndAdapter(t *testing.T) {
-	e := real(t, map[string]string{"tiny": "../testdata/tiny.gguf"})
+	e := realEngine(t, map[string]string{"tiny": "../testdata/tiny.gguf"})
 	say := func(content string, adapters ...AdapterUse) Request {
 		return Request{Messages: []Message{{"user", content}}, Adapters: adapters, Params: decode.Params{MaxTokens: 12}}
 	}
@@ -133,7 +133,7 @@ func TestARealModelsTemplateAndAdapter(t *testing.T) {
 
 // The plain dialogue makes a base model answer; see docs/decisions/0004.
 func TestABaseModelAnswers(t *testing.T) {
-	e := real(t, map[string]string{"gemma": "../.deps/models/gemma-3-270m-q4_k_m.gguf"})
+	e := realEngine(t, map[string]string{"gemma": "../.deps/models/gemma-3-270m-q4_k_m.gguf"})
 	questions := map[string]string{"What is 2+2?": "4", "What is the capital of France?": "Paris"}
 	for q, want := range questions {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

@@ -13,8 +13,9 @@ portable) build=.deps/llama-portable flags=(-DBUILD_SHARED_LIBS=ON -DGGML_NATIVE
 *) echo "usage: scripts/llama.sh static|portable" >&2; exit 2 ;;
 esac
 
-# OpenMP off: its threads spin at barriers, which is ruinous when a core is taken by DuckDB or Go.
-flags+=(-DCMAKE_BUILD_TYPE=Release -DGGML_OPENMP=OFF)
+# OpenMP on: ggml's own threads spin at barriers without end, which is ruinous when a core is taken by DuckDB or Go;
+# OpenMP's spin as long as GOMP_SPINCOUNT says and then sleep (docs/decisions/0001-llama-cpp-own-binding.md).
+flags+=(-DCMAKE_BUILD_TYPE=Release -DGGML_OPENMP=ON)
 for part in COMMON TOOLS TESTS EXAMPLES SERVER APP; do flags+=("-DLLAMA_BUILD_$part=OFF"); done
 
 echo "[llama.cpp] configuring $build"

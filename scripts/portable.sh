@@ -7,4 +7,5 @@ echo "[go] building bin/portable/hyprstream"
 mkdir -p bin/portable
 go build -tags llama_shared -o bin/portable/hyprstream ./cmd/hyprstream
 cp -P .deps/llama-portable/bin/*.so* bin/portable/
+cp -L "$(${CC:-cc} -print-file-name=libgomp.so.1)" bin/portable/ # OpenMP, which the CPU libraries need
 ls -sh bin/portable

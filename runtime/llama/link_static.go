@@ -1,8 +1,8 @@
-//go:build !llama_shared && !llama_extern
+//go:build linux && !llama_shared && !llama_extern
 
 package llama
 
 // #cgo LDFLAGS: ${SRCDIR}/../../.deps/llama/src/libllama.a ${SRCDIR}/../../.deps/llama/ggml/src/libggml.a
 // #cgo LDFLAGS: ${SRCDIR}/../../.deps/llama/ggml/src/libggml-cpu.a ${SRCDIR}/../../.deps/llama/ggml/src/libggml-base.a
-// #cgo LDFLAGS: -lstdc++ -lm -lpthread -ldl
+// #cgo LDFLAGS: -Wl,-Bstatic -lgomp -Wl,-Bdynamic -lstdc++ -lm -lpthread -ldl
 import "C"

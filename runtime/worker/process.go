@@ -120,7 +120,7 @@ func spawn(spec Spec, o Options) (*Process, error) {
 		calls: map[uint64]*mailbox{},
 	}
 	p.cmd = exec.Command(o.Exe, o.Args...) // its life is bound to the socket, not to a context
-	p.cmd.Env = append(os.Environ(), append([]string{"GGML_NO_BACKTRACE=1"}, o.Env...)...)
+	p.cmd.Env = append(append(childDefaults(), os.Environ()...), o.Env...)
 	p.cmd.ExtraFiles = []*os.File{theirs} // becomes socketFD
 	p.cmd.Stderr = p.stderr
 	p.cmd.WaitDelay = time.Second
@@ -131,6 +131,16 @@ func spawn(spec Spec, o Options) (*Process, error) {
 	go p.read()
 	go p.wait()
 	return p, nil
+}
+
+// childDefaults are variables that the environment may override.
+//
+// GOMP_SPINCOUNT is how long compute threads spin at a barrier before they
+// sleep. A thread that spins while its peer has lost its core to DuckDB or Go
+// makes both slower; one that sleeps at once pays a wake-up per barrier, several
+// hundred per token. 1000 rounds, some ten microseconds, costs neither.
+func childDefaults() []string {
+	return []string{"GOMP_SPINCOUNT=1000"}
 }
 
 // read takes the child's messages until the socket closes.

@@ -13,4 +13,4 @@ mkdir -p "$(dirname "$out")"
 exec ${CXX:-c++} -O2 -Wall -o "$out" -I"$src/include" -I"$src/ggml/include" \
     -x c "$root/tools/greedyref/greedyref.c" -x none \
     "$lib/src/libllama.a" "$lib/ggml/src/libggml.a" "$lib/ggml/src/libggml-cpu.a" "$lib/ggml/src/libggml-base.a" \
-    -lm -lpthread -ldl
+    -fopenmp -lm -lpthread -ldl

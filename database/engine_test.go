@@ -60,7 +60,7 @@ func TestModels(t *testing.T) {
 		"DROP MODEL tiny":                                 errs.InvalidArgument,
 		"CREATE MODEL tiny FORM 'x'":                      errs.Syntax,
 		"CREATE MODEL x FROM '/nowhere.gguf'":             errs.NotFound,
-		"INSERT INTO ai.models VALUES (1)":                errs.InvalidArgument,
+		"INSERT INTO ai.models VALUES (1)":                errs.NotFound,
 	} {
 		if _, err := s.Exec(t.Context(), text); errs.CodeOf(err) != want {
 			t.Errorf("%s: %s %v", text, errs.CodeOf(err), err)

@@ -120,6 +120,11 @@ func (db *DB) prepareDuck() error {
 	if err := db.registerTables(conn); err != nil {
 		return err
 	}
+	if db.cfg.AllowDirs != nil {
+		if err := db.funcs.Withhold(withheld...); err != nil {
+			return err
+		}
+	}
 	for _, sql := range db.lockdown() {
 		if err := execOn(conn, sql); err != nil {
 			return errs.Wrap(err, errs.Internal, "database.Open", "DuckDB refused a setting")

@@ -42,6 +42,20 @@ func (db *DB) lockdown() []string {
 	}
 }
 
+// withheld are functions of DuckDB's own that its configuration lock does not
+// cover. A log or profile file that cannot be written makes later statements
+// fail, and the process abort when the connection closes; profiles go to the
+// server's standard output; the others switch things for every client at once,
+// run statements twice, or take addresses.
+var withheld = []string{
+	"enable_logging", "disable_logging", "truncate_duckdb_logs",
+	"enable_profiling", "enable_profile", "all_profiling_output",
+	"enable_checkpoint_on_shutdown", "disable_checkpoint_on_shutdown",
+	"enable_peg_parser", "disable_peg_parser",
+	"enable_verification", "verify_external", "verify_fetch_row", "verify_parallelism", "verify_serializer",
+	"arrow_scan", "arrow_scan_dumb",
+}
+
 // list is a SQL list of strings.
 func list(items []string) string {
 	q := make([]string, len(items))

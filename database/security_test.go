@@ -9,8 +9,8 @@ import (
 	"hyprstream/errs"
 )
 
-// TestLocked asks what a client of a server may and may not reach. IN is an
-// allowed directory, OUT is not; DATA is the data directory.
+// TestLocked asks what a client of a server may and may not reach. @in is an
+// allowed directory, @out is not; @data is the data directory.
 func TestLocked(t *testing.T) {
 	in, out := t.TempDir(), t.TempDir()
 	s := open(t, in)
@@ -36,14 +36,14 @@ func TestLocked(t *testing.T) {
 		sql  string
 		code errs.Code
 	}{
-		{"SELECT * FROM 'IN/x.csv'", ""},
-		{"SELECT * FROM read_csv('IN/x.csv')", ""},
-		{"COPY (SELECT 1) TO 'IN/y.parquet'", ""},
-		{"SELECT * FROM read_parquet('IN/*.parquet')", ""},
-		{"ATTACH 'IN/other.duckdb' AS other; CREATE TABLE other.t AS SELECT 1; DETACH other", ""},
+		{"SELECT * FROM '@in/x.csv'", ""},
+		{"SELECT * FROM read_csv('@in/x.csv')", ""},
+		{"COPY (SELECT 1) TO '@in/y.parquet'", ""},
+		{"SELECT * FROM read_parquet('@in/*.parquet')", ""},
+		{"ATTACH '@in/other.duckdb' AS other; CREATE TABLE other.t AS SELECT 1; DETACH other", ""},
 		{"ATTACH ':memory:' AS scratch", ""},
-		{"EXPORT DATABASE 'IN/dump'", ""},
-		{"CREATE MODEL a FROM 'IN/m.gguf'", ""},
+		{"EXPORT DATABASE '@in/dump'", ""},
+		{"CREATE MODEL a FROM '@in/m.gguf'", ""},
 		{"SET TimeZone = 'UTC'", ""},
 		{"SET search_path = 'main'", ""},
 		{"SET ai_max_error_ratio = 0.5", ""},
@@ -51,25 +51,25 @@ func TestLocked(t *testing.T) {
 		{"SELECT * FROM duckdb_settings()", ""},
 		{"CREATE TABLE big AS SELECT range AS i, md5(range::VARCHAR) AS s FROM range(100000)", ""},
 
-		{"SELECT * FROM 'OUT/x.csv'", denied},
-		{"SELECT * FROM read_csv('OUT/x.csv')", denied},
-		{"SELECT * FROM read_text('IN/../" + "x')", denied},
+		{"SELECT * FROM '@out/x.csv'", denied},
+		{"SELECT * FROM read_csv('@out/x.csv')", denied},
+		{"SELECT * FROM read_text('@in/../" + "x')", denied},
 		{"SELECT * FROM read_blob('/etc/passwd')", denied},
 		{"SELECT * FROM glob('/etc/*')", denied},
-		{"COPY (SELECT 1) TO 'OUT/y.parquet'", denied},
-		{"COPY big FROM 'OUT/x.csv'", denied},
-		{"ATTACH 'OUT/other.duckdb' AS other", denied},
-		{"ATTACH 'DATA/catalog.duckdb' AS c", denied},
-		{"SELECT * FROM read_blob('DATA/catalog.duckdb')", denied},
-		{"COPY (SELECT 1) TO 'DATA/blobs/x'", denied},
-		{"EXPORT DATABASE 'OUT/dump'", denied},
-		{"IMPORT DATABASE 'OUT/dump'", denied},
-		{"CREATE MODEL b FROM 'OUT/m.gguf'", denied},
-		{"CREATE MODEL b FROM 'IN/link.gguf'", denied},
-		{"CREATE MODEL b FROM 'IN/../nowhere'", denied},
-		{"CREATE ADAPTER b FOR MODEL a FROM 'OUT/m.gguf'", denied},
+		{"COPY (SELECT 1) TO '@out/y.parquet'", denied},
+		{"COPY big FROM '@out/x.csv'", denied},
+		{"ATTACH '@out/other.duckdb' AS other", denied},
+		{"ATTACH '@data/catalog.duckdb' AS c", denied},
+		{"SELECT * FROM read_blob('@data/catalog.duckdb')", denied},
+		{"COPY (SELECT 1) TO '@data/blobs/x'", denied},
+		{"EXPORT DATABASE '@out/dump'", denied},
+		{"IMPORT DATABASE '@out/dump'", denied},
+		{"CREATE MODEL b FROM '@out/m.gguf'", denied},
+		{"CREATE MODEL b FROM '@in/link.gguf'", denied},
+		{"CREATE MODEL b FROM '@in/../nowhere'", denied},
+		{"CREATE ADAPTER b FOR MODEL a FROM '@out/m.gguf'", denied},
 		{"INSTALL httpfs", denied},
-		{"LOAD 'IN/x.duckdb_extension'", denied},
+		{"LOAD '@in/x.duckdb_extension'", denied},
 		{"SET enable_external_access = true", denied},
 		{"SET allowed_directories = ['/']", denied},
 		{"SET lock_configuration = false", denied},
@@ -84,16 +84,17 @@ func TestLocked(t *testing.T) {
 		{"RESET lock_configuration", denied},
 		{"RESET enable_external_access", denied},
 		{"PRAGMA enable_external_access = true", denied},
-		{"CALL enable_logging(storage := 'file', storage_path := 'OUT/log')", denied},
+		{"CALL enable_logging(storage := 'file', storage_path := '@out/log')", errs.NotFound},
+		{"FROM system.main.enable_logging()", errs.NotFound},
+		{"CALL enable_profiling(format := 'json', save_location := '@out/p.json')", errs.NotFound},
+		{"PRAGMA enable_profiling", errs.NotFound},
+		{"FROM arrow_scan(NULL, NULL, NULL)", errs.NotFound},
 		{"SELECT getenv('HOME')", errs.NotFound},
 		{"CREATE PERSISTENT SECRET s (TYPE http, BEARER_TOKEN 'x')", "any"},
 		{"SELECT * FROM 'https://example.invalid/x.csv'", "any"},
-		{"FROM query('SELECT * FROM read_text(''OUT/x.csv'')')", denied},
+		{"FROM query('SELECT * FROM read_text(''@out/x.csv'')')", denied},
 	} {
-		sql := strings.NewReplacer("IN", in, "OUT", out, "DATA", s.db.cfg.Dir).Replace(c.sql)
-		if strings.Contains(c.sql, "INSTALL") {
-			sql = c.sql
-		}
+		sql := strings.NewReplacer("@in", in, "@out", out, "@data", s.db.cfg.Dir).Replace(c.sql)
 		r, err := s.Query(t.Context(), sql)
 		if err == nil {
 			for r.Next() {

@@ -53,6 +53,8 @@ int hs_add_table(void *db, const hs_table *f, char *err, size_t errlen);
 int hs_add_macro(void *db, const char *sql, char *err, size_t errlen);
 int hs_add_setting(void *db, const char *name, const char *description, const char *type, const char *value, char *err,
                    size_t errlen);
+// Takes a table function or pragma of DuckDB's own away.
+int hs_withhold(void *db, const char *name, char *err, size_t errlen);
 void hs_detach(void *db);
 
 // Go -> C++, completions. Unknown ops are ignored: the statement has ended.

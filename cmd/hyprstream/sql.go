@@ -96,13 +96,19 @@ func (a *app) outputOptions(format string) output.Options {
 }
 
 func (a *app) runStatement(ctx context.Context, c client.Client, sql string, opt output.Options) error {
+	stop := a.watch(ctx, c, sql)
+	defer stop()
 	res, err := c.Query(ctx, sql)
 	if err != nil {
 		return err
 	}
 	defer res.Release()
 	if res.Schema().NumFields() > 0 {
-		_, err = output.Write(a.stdout, res, opt)
+		var out io.Writer = a.stdout
+		if isTerminal(a.stdout) { // rows and the line do not mix on one terminal
+			out = &beforeFirst{w: out, f: stop}
+		}
+		_, err = output.Write(out, res, opt)
 		return err
 	}
 	for res.Next() { // runs a statement without columns to its end

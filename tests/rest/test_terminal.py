@@ -134,3 +134,10 @@ def test_progress_line(terminal, embedded, spaced_model):
     t.expect("loading gemma-3-270m")
     t.expect("gemma-3-270m is loaded")
     assert t.code() == 0
+
+
+def test_progress_of_a_query(terminal, server):
+    t = terminal(server, "sql", "SELECT generate('gemma', 'Once upon a time ' || range, max_tokens := 64, ignore_eos := true) AS a FROM range(24)")
+    t.expect(" of 24 rows", 120)
+    t.expect("(24 rows)", 300)
+    assert t.code() == 0

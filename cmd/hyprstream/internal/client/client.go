@@ -22,6 +22,9 @@ type Result interface {
 // Client runs SQL. Values of args may be nil, bool, int64, float64 and string.
 type Client interface {
 	Query(ctx context.Context, sql string, args ...any) (Result, error)
+	// Sibling is another session of the same database, to look at a statement
+	// while it runs. It is closed before the client it came from.
+	Sibling(ctx context.Context) (Client, error)
 	Close() error
 }
 
@@ -60,8 +63,9 @@ func Open(ctx context.Context, opt Options) (Client, Place, error) {
 
 // embedded is the data directory opened by this process.
 type embedded struct {
-	db   *database.DB
-	sess *database.Session
+	db     *database.DB
+	sess   *database.Session
+	shared bool // db belongs to another Client
 }
 
 func openEmbedded(ctx context.Context, opt Options) (Client, error) {
@@ -73,15 +77,26 @@ func openEmbedded(ctx context.Context, opt Options) (Client, error) {
 	if err != nil {
 		return nil, closeDB(db, err)
 	}
-	return &embedded{db, sess}, nil
+	return &embedded{db: db, sess: sess}, nil
 }
 
 func (e *embedded) Query(ctx context.Context, sql string, args ...any) (Result, error) {
 	return e.sess.Query(ctx, sql, args...)
 }
 
+func (e *embedded) Sibling(ctx context.Context) (Client, error) {
+	sess, err := e.db.Session(ctx, database.SessionOptions{Client: "cli"})
+	if err != nil {
+		return nil, err
+	}
+	return &embedded{db: e.db, sess: sess, shared: true}, nil
+}
+
 func (e *embedded) Close() error {
 	e.sess.Close()
+	if e.shared {
+		return nil
+	}
 	return closeDB(e.db, nil)
 }
 

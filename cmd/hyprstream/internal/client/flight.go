@@ -43,6 +43,8 @@ func splitScheme(address string) (scheme, hostport string) {
 type remote struct {
 	client  *flightsql.Client
 	address string
+	end     endpoint
+	token   string
 }
 
 func dial(ctx context.Context, e endpoint, token string) (Client, error) {
@@ -82,7 +84,7 @@ func dial(ctx context.Context, e endpoint, token string) (Client, error) {
 	if err != nil {
 		return nil, errs.Wrap(err, errs.EngineUnavailable, "cli", "no connection to the server at %s", hostport)
 	}
-	return &remote{client: c, address: hostport}, nil
+	return &remote{client: c, address: hostport, end: e, token: token}, nil
 }
 
 func tlsConfig(ca string) (*tls.Config, error) {
@@ -137,6 +139,8 @@ func (r *remote) Query(ctx context.Context, sql string, args ...any) (Result, er
 	}
 	return res, nil
 }
+
+func (r *remote) Sibling(ctx context.Context) (Client, error) { return dial(ctx, r.end, r.token) }
 
 func (r *remote) Close() error { return r.client.Close() }
 

@@ -8,6 +8,7 @@ import "C"
 
 import (
 	"errors"
+	"strings"
 	"unsafe"
 )
 
@@ -37,6 +38,9 @@ func (m *Model) NewSampler(o SamplerOptions, prompt []int32) (*Sampler, error) {
 	}
 	if o.Seed == C.LLAMA_DEFAULT_SEED {
 		cp.seed-- // this value asks llama.cpp for a random seed
+	}
+	if strings.ContainsRune(o.Grammar, 0) {
+		return nil, errors.New("the grammar has a NUL character")
 	}
 	if o.Grammar != "" {
 		cp.grammar = C.CString(o.Grammar)

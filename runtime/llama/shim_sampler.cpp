@@ -103,7 +103,7 @@ hs_sampler * hs_sampler_new(const llama_model * m, const hs_sampler_params * p, 
         s->ignore_eog = p->ignore_eog;
         if (p->grammar != nullptr) {
             s->grammar = llama_sampler_init_grammar(s->vocab, p->grammar, "root");
-            if (s->grammar == nullptr) { hs_fail(err, "the grammar does not parse"); return nullptr; }
+            if (s->grammar == nullptr) { hs_fail(err, "the grammar does not parse as GBNF with a rule named root"); return nullptr; }
         }
         const bool penalised = p->repeat_penalty > 0 && p->repeat_penalty != 1.0f;
         if (p->temperature <= 0 && !penalised) return s.release();

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	parser "github.com/gpustack/gguf-parser-go"
 
@@ -105,7 +106,7 @@ func (h *header) checkKeys(op, path string) error {
 		return errs.New(code, op, "%s %s", path, fmt.Sprintf(format, args...))
 	}
 	for _, key := range []string{"general.architecture", "general.name", "general.type", "adapter.type", "tokenizer.chat_template"} {
-		if _, isString := h.strings[key]; h.has(key) && !isString {
+		if text, isString := h.strings[key]; h.has(key) && (!isString || !utf8.ValidString(text)) {
 			return bad(errs.InvalidModelFile, "is not a usable GGUF file: its metadata %q is not text", key)
 		}
 	}

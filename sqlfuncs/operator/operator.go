@@ -9,6 +9,7 @@ import "C"
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"unsafe"
 
@@ -130,7 +131,7 @@ func Attach(db duckdb.Database, h Handler, f Functions) (*Attachment, error) {
 func (a *Attachment) Begin(ctx context.Context, conn duckdb.Connection) (end func()) {
 	id := connectionID(conn)
 	a.mu.Lock()
-	a.stmts[id] = ctx
+	a.stmts[id] = ctx //nolint:fatcontext // replaced by each statement, removed at its end
 	a.mu.Unlock()
 	return func() {
 		a.mu.Lock()
@@ -225,10 +226,11 @@ func closeOperator(op uint64) {
 // message is an error as it travels through DuckDB: the code in brackets is read
 // back by database.
 func message(err error) string {
+	text := strings.ToValidUTF8(err.Error(), "\uFFFD") // DuckDB refuses anything else
 	if code := errs.CodeOf(err); code != errs.Internal {
-		return "[" + string(code) + "] " + err.Error()
+		return "[" + string(code) + "] " + text
 	}
-	return err.Error()
+	return text
 }
 
 func cText(s string) (*C.char, C.size_t) {

@@ -1,0 +1,99 @@
+"""What a generating statement costs its neighbours: SELECT 1 on a second connection, alone and beside a long generate.
+
+    .deps/venv/bin/python bench/latency.py [--seconds 20] [--runs 3]
+
+Starts bin/hyprstream on a data directory of its own with the real model. Runs alternate (alone, beside); prints the
+distribution of each in milliseconds and the ratio of the medians. The peer is the same server with an idle engine.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from adbc_driver_flightsql import dbapi  # noqa: E402
+
+from serving import MODEL, Server  # noqa: E402
+
+LONG = """SELECT i, generate('gemma', 'Once upon a time there was a number ' || i, max_tokens := 64, ignore_eos := true)
+          FROM range(100000) r(i)"""
+
+
+def measure(flight, seconds):
+    """Milliseconds that each SELECT 1 took, one after the other."""
+    took, end = [], time.monotonic() + seconds
+    with dbapi.connect(flight) as conn, conn.cursor() as cur:
+        while time.monotonic() < end:
+            begun = time.perf_counter()
+            cur.execute("SELECT 1")
+            assert cur.fetchall() == [(1,)]
+            took.append((time.perf_counter() - begun) * 1000)
+    return sorted(took)
+
+
+class Neighbour:
+    """A connection that generates until it is told to stop."""
+
+    def __init__(self, flight):
+        self.conn = dbapi.connect(flight)
+        self.cur = self.conn.cursor()
+        self.started = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+        assert self.started.wait(60), "no row came"
+
+    def run(self):
+        try:
+            self.cur.execute(LONG)
+            for _ in self.cur.fetch_record_batch():
+                self.started.set()
+        except dbapi.Error as e:
+            if not self.started.is_set():
+                print(e)
+
+    def stop(self):
+        self.cur.adbc_cancel()
+        self.thread.join()
+        self.cur.close()
+        self.conn.close()
+
+
+def line(name, took):
+    at = lambda q: took[min(len(took) - 1, int(q * len(took)))]
+    print(f"{name:8} n={len(took):6}  p50 {at(.5):7.2f}  p90 {at(.9):7.2f}  p99 {at(.99):7.2f}  max {took[-1]:7.2f} ms")
+
+
+def main():
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("--seconds", type=float, default=20)
+    args.add_argument("--runs", type=int, default=3)
+    args = args.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder)).start("--allow-dir", MODEL.parent)
+        try:
+            server("model", "load", MODEL, "--name", "gemma")
+            medians = {"alone": [], "beside": []}
+            for _ in range(args.runs):
+                took = measure(server.flight, args.seconds)
+                line("alone", took)
+                medians["alone"].append(statistics.median(took))
+                neighbour = Neighbour(server.flight)
+                try:
+                    took = measure(server.flight, args.seconds)
+                finally:
+                    neighbour.stop()
+                line("beside", took)
+                medians["beside"].append(statistics.median(took))
+            alone, beside = (statistics.median(medians[k]) for k in ("alone", "beside"))
+            print(f"median of medians: alone {alone:.2f} ms, beside {beside:.2f} ms, ratio {beside / alone:.2f}")
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -8,10 +8,11 @@ import "C"
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime/cgo"
+	"slices"
 	"strings"
 	"sync"
 	"unsafe"
@@ -82,7 +83,7 @@ func Load(path string, o LoadOptions) (*Model, error) {
 	case p == nil && stopped:
 		return nil, ErrCancelled
 	case p == nil:
-		return nil, failure("the file does not load", mark, &cerr)
+		return nil, failure("", mark, &cerr)
 	}
 	m := &Model{p: p, vocab: C.llama_model_get_vocab(p)}
 	if err := m.usable(); err != nil {
@@ -159,21 +160,26 @@ func (m *Model) LoadAdapter(path string) (*Adapter, error) {
 	mark := C.hs_log_mark()
 	p := C.hs_adapter_load(m.p, cpath, &cerr)
 	if p == nil {
-		return nil, failure("the adapter does not load", mark, &cerr)
+		return nil, failure("", mark, &cerr)
 	}
 	return &Adapter{p: p}, nil
 }
 
-// failure joins what was tried, the exception and llama.cpp's log since mark.
+// failure joins what was tried, the exception and the first error llama.cpp
+// logged since mark, without the name of the function it comes from.
 func failure(what string, mark C.uint64_t, cerr *C.hs_error) error {
-	parts := []string{what}
-	if msg := C.GoString(&cerr.msg[0]); msg != "" && msg != what {
-		parts = append(parts, msg)
-	}
 	var logged C.hs_error
 	C.hs_log_since(mark, &logged)
-	if msg := C.GoString(&logged.msg[0]); msg != "" {
-		parts = append(parts, msg)
+	var parts []string
+	for _, msg := range []string{what, C.GoString(&cerr.msg[0]), C.GoString(&logged.msg[0])} {
+		if msg = origin.ReplaceAllString(msg, ""); msg != "" && !slices.Contains(parts, msg) {
+			parts = append(parts, msg)
+		}
 	}
-	return fmt.Errorf("%s", strings.ToValidUTF8(strings.Join(parts, ": "), "\uFFFD"))
+	if len(parts) == 0 {
+		parts = []string{"llama.cpp does not say why"}
+	}
+	return errors.New(strings.ToValidUTF8(strings.Join(parts, ": "), "\uFFFD"))
 }
+
+var origin = regexp.MustCompile(`^([a-z0-9_]+: |error loading model: )+`)

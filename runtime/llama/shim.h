@@ -15,7 +15,7 @@ typedef struct { char msg[1024]; } hs_error;
 // Log: all lines of llama.cpp go to a ring; errors also to stderr.
 void     hs_init(const char * backend_dir);
 uint64_t hs_log_mark(void);
-void     hs_log_since(uint64_t mark, hs_error * out); // errors since mark, joined
+void     hs_log_since(uint64_t mark, hs_error * out); // the first error since mark, "" for none
 
 // Model. handle is passed to the exported Go progress callback.
 struct llama_model * hs_model_load(const char * path, int32_t gpu_layers, uintptr_t handle, hs_error * err);

@@ -41,16 +41,15 @@ uint64_t hs_log_mark(void) {
 
 void hs_log_since(uint64_t mark, hs_error * out) {
     std::lock_guard<std::mutex> lock(mu);
-    std::string all;
-    uint64_t    nth = written - ring.size();
+    uint64_t nth = written - ring.size();
+    out->msg[0] = 0;
     for (const auto & l : ring) {
         if (nth++ < mark || l.level != GGML_LOG_LEVEL_ERROR) continue;
+        // The cause is logged first, and its consequences by each caller after it.
         std::string t = l.text;
         while (!t.empty() && (t.back() == '\n' || t.back() == ' ')) t.pop_back();
         if (t.empty()) continue;
-        if (!all.empty()) all += "; ";
-        all += t;
+        snprintf(out->msg, sizeof(out->msg), "%s", t.c_str());
+        return;
     }
-    // The cause is logged first and its consequences after it: keep the head.
-    snprintf(out->msg, sizeof(out->msg), "%s", all.c_str());
 }

@@ -96,7 +96,7 @@ func load(spec *Spec, progress func(float64)) (*engine, decode.Info, error) {
 	if o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0) // what the container grants, not what the machine has
 	}
-	c, err := newContext(m, o)
+	c, err := newContext(m, o, spec.GPULayers != 0)
 	if err != nil {
 		m.Close()
 		return nil, decode.Info{}, loadError(err,
@@ -119,9 +119,9 @@ func load(spec *Spec, progress func(float64)) (*engine, decode.Info, error) {
 }
 
 // newContext refuses what cannot fit at once: left alone, an absurd size is
-// filled for a minute before it fails.
-func newContext(m *llama.Model, o llama.ContextOptions) (*llama.Context, error) {
-	if free, least := freeMemory(), m.LeastContextBytes(o); free > 0 && least > free {
+// filled for a minute before it fails. An accelerator's memory is not known here.
+func newContext(m *llama.Model, o llama.ContextOptions, accelerated bool) (*llama.Context, error) {
+	if free, least := freeMemory(), m.LeastContextBytes(o); !accelerated && free > 0 && least > free {
 		return nil, fmt.Errorf("out of memory: it needs more than %d MiB and %d MiB are free", least>>20, free>>20)
 	}
 	return m.NewContext(o)
@@ -130,7 +130,7 @@ func newContext(m *llama.Model, o llama.ContextOptions) (*llama.Context, error) 
 // loadError tells a lack of memory from a bad file.
 func loadError(err error, what, remedy string) error {
 	text := strings.ToLower(err.Error())
-	for _, sign := range []string{"failed to allocate", "unable to allocate", "bad_alloc", "out of memory", "cannot allocate"} {
+	for _, sign := range []string{"failed to allocate", "unable to allocate", "bad_alloc", "out of memory", "cannot allocate", "insufficient memory"} {
 		if strings.Contains(text, sign) {
 			return errs.New(errs.OutOfMemory, "load", "%s: %v; lower context_length or slots, or free memory", what, err)
 		}

@@ -8,7 +8,7 @@ import urllib.request
 import openai
 import pytest
 
-ASKED = "France: Paris\nItaly: Rome\nJapan: Tokyo\n{}:"  # a base model continues a pattern
+ASKED = "Germany: Berlin\nSpain: Madrid\nEgypt: Cairo\n{}:"  # a base model continues a pattern
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
 
 

@@ -90,8 +90,10 @@ def test_sql_shell(terminal, request, where):
     t.expect("^C")
     t.type("SELECT 'still' || ' here' AS s;\r")
     t.expect("│ still here │")
+    t.expect("hyprstream> ")
     t.type("\x1b[A\r")  # the last statement again
     t.expect("│ still here │")
+    t.expect("hyprstream> ")
     t.type("\x04")
     assert t.code() == 0
 
@@ -112,6 +114,7 @@ def test_chat(terminal, server):
     t.expect("> ")
     t.type("/help\r")
     t.expect("/reset")
+    t.expect("> ")
     t.type("\x04")
     assert t.code() == 0
 

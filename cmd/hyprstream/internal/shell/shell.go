@@ -100,6 +100,13 @@ type keys struct {
 
 func (k *keys) Read(p []byte) (int, error) {
 	n, err := k.r.Read(p)
+	// A Ctrl-D typed while a statement ran comes as NUL: that is how the
+	// terminal's driver kept it.
+	for i := range n {
+		if p[i] == 0 {
+			p[i] = 4
+		}
+	}
 	if bytes.IndexByte(p[:n], 3) >= 0 {
 		k.interrupted = true
 	}

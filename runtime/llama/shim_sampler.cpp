@@ -55,6 +55,7 @@ struct hs_sampler {
     llama_sampler *     chain = nullptr; // owned; null: greedy
     llama_sampler *     grammar = nullptr; // owned; null: none
     bool                ignore_eog = false;
+    float               window = std::numeric_limits<float>::infinity(); // see choose
     std::vector<llama_token_data> candidates;
 
     ~hs_sampler() {
@@ -72,19 +73,23 @@ struct hs_sampler {
     }
 
     // The choice of the chain among all tokens, or among those allowed. -1: none is left
-    int32_t choose(const float * logits, int32_t n, bool constrained) {
-        candidates.resize(n);
+    // Among all, those more than a window below the best are left out: together they
+    // have a probability under 1e-5, and most of a large vocabulary is there.
+    int32_t choose(const float * logits, int32_t n, int32_t top, bool constrained) {
+        const float least = constrained ? minus_inf : logits[top] - window;
+        candidates.clear();
         for (int32_t i = 0; i < n; i++) {
+            if (!(logits[i] >= least)) continue; // nor a NaN
             const bool barred = ignore_eog && llama_vocab_is_eog(vocab, i);
-            candidates[i] = {i, barred ? minus_inf : logits[i], 0.0f};
+            candidates.push_back({i, barred ? minus_inf : logits[i], 0.0f});
         }
         llama_token_data_array arr = {candidates.data(), candidates.size(), -1, false};
         if (constrained && grammar != nullptr) llama_sampler_apply(grammar, &arr);
         size_t best = 0;
         for (size_t i = 1; i < arr.size; i++) {
-            if (!(arr.data[best].logit >= arr.data[i].logit)) best = i; // also away from a NaN
+            if (arr.data[i].logit > arr.data[best].logit) best = i;
         }
-        if (!(arr.data[best].logit > minus_inf)) return -1;
+        if (arr.size == 0 || arr.data[best].logit == minus_inf) return -1;
         if (chain == nullptr) return arr.data[best].id;
         if (constrained) { // the chain's own filters must not fall back on what is forbidden
             arr.size = std::partition(arr.data, arr.data + arr.size,
@@ -122,6 +127,8 @@ hs_sampler * hs_sampler_new(const llama_model * m, const hs_sampler_params * p, 
             if (p->top_p > 0 && p->top_p < 1.0f) llama_sampler_chain_add(s->chain, llama_sampler_init_top_p(p->top_p, 1));
             if (p->min_p > 0)                   llama_sampler_chain_add(s->chain, llama_sampler_init_min_p(p->min_p, 1));
             llama_sampler_chain_add(s->chain, llama_sampler_init_temp(p->temperature));
+            // exp(-25) times any vocabulary is nothing. A penalty may lower the best logits: no window then.
+            if (!penalised) s->window = 25.0f * p->temperature;
             llama_sampler_chain_add(s->chain, llama_sampler_init_dist(p->seed));
         }
         if (penalised) { // the prompt's end counts as said before
@@ -141,8 +148,8 @@ int32_t hs_sample(hs_sampler * s, hs_context * c, int32_t i, double * logprob, h
         if (top < 0) { hs_fail(err, "the logits are not numbers: the weights may be damaged"); return -1; }
         // As llama.cpp's own tools do: choose freely, and only where the grammar forbids the choice
         // ask it about the whole vocabulary.
-        int32_t token = s->chain == nullptr ? top : s->choose(logits, c->n_vocab, false);
-        if (token < 0 || !s->allows(token)) token = s->choose(logits, c->n_vocab, true);
+        int32_t token = s->chain == nullptr ? top : s->choose(logits, c->n_vocab, top, false);
+        if (token < 0 || !s->allows(token)) token = s->choose(logits, c->n_vocab, top, true);
         if (token < 0) { hs_fail(err, "the grammar allows no token here"); return -1; }
         if (logprob != nullptr) *logprob = log_probability(logits, c->n_vocab, token);
         if (s->chain != nullptr) llama_sampler_accept(s->chain, token);

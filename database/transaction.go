@@ -34,7 +34,7 @@ func (s *Session) inTransaction() (bool, error) {
 			defer m.DestroyResult(&r)
 			return false, translate(m.ResultErrorType(&r), m.ResultError(&r))
 		}
-		ids[i] = m.ValueInt64(&r, 0, 0)
+		ids[i] = m.ValueInt64(&r, 0, 0) //nolint:staticcheck // deprecated, and the shortest way to one number
 		m.DestroyResult(&r)
 	}
 	return ids[0] == ids[1], nil

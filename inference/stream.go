@@ -76,7 +76,7 @@ func (s *stream) run(ctx context.Context, l *live) error {
 		case <-events.wake:
 			if err := s.send(events.take()); err != nil {
 				cancel()
-				<-submitted
+				<-submitted //nolint:errcheck // cancelled by the receiver, whose error is told
 				return err
 			}
 		case err := <-submitted:

@@ -62,7 +62,7 @@ func TestStreamFailures(t *testing.T) {
 	}
 	stop := errors.New("stop")
 	err := e.Stream(t.Context(), Request{Prompt: "a b c"}, func(Chunk) error { return stop })
-	if err != stop {
+	if !errors.Is(err, stop) {
 		t.Errorf("an error of the callback: %v", err)
 	}
 	if _, _, err := chunks(t, e, Request{Prompt: "again"}); err != nil {

@@ -167,7 +167,7 @@ func (h *handler) countTokens(ctx context.Context, calls []operator.Call, done f
 }
 
 func asError(err error) *errs.Error {
-	if e, ok := err.(*errs.Error); ok {
+	if e, ok := err.(*errs.Error); ok { //nolint:errorlint // a wrapped one keeps its wrapper's words
 		return e
 	}
 	return &errs.Error{Code: errs.CodeOf(err), Op: "generate", Err: err}

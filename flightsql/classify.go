@@ -10,8 +10,10 @@ import (
 // that is slower and safe.
 
 var (
-	comments  = regexp.MustCompile(`(?s)--[^\n]*|/\*.*?\*/`)
-	temporary = regexp.MustCompile(`(?i)\b(temp|temporary|setseed|set_config|currval)\b`)
+	comments = regexp.MustCompile(`(?s)--[^\n]*|/\*.*?\*/`)
+	// a common table expression in front of a statement that changes rows
+	withChange = regexp.MustCompile(`(?i)\)\s*(insert\s+(or|into)|update|delete\s+from|merge\s+into)\s`)
+	temporary  = regexp.MustCompile(`(?i)\b(temp|temporary|setseed|set_config|currval)\b`)
 )
 
 // keepsState says whether the statement may leave something behind that only
@@ -33,8 +35,11 @@ func keepsState(sql string) bool {
 // readsOnly says whether running the statement only when its rows are fetched
 // is safe: a query that changes nothing. Any other is executed at once.
 func readsOnly(sql string) bool {
-	switch firstWord(comments.ReplaceAllString(sql, " ")) {
-	case "SELECT", "WITH", "FROM", "VALUES", "TABLE", "EXPLAIN", "DESCRIBE", "SHOW", "SUMMARIZE", "PIVOT", "UNPIVOT", "":
+	sql = comments.ReplaceAllString(sql, " ")
+	switch firstWord(sql) {
+	case "WITH":
+		return !withChange.MatchString(sql)
+	case "SELECT", "FROM", "VALUES", "TABLE", "EXPLAIN", "DESCRIBE", "SHOW", "SUMMARIZE", "PIVOT", "UNPIVOT", "":
 		return true
 	}
 	return false

@@ -138,6 +138,7 @@ func vanishInLongQuery(t *testing.T, cl *client.Client) {
 }
 
 func vanishInUpdate(t *testing.T, cl *client.Client) {
+	update(t, cl, "SELECT 1") // connected
 	go cl.ExecuteUpdate(t.Context(), "INSERT INTO t "+endless) //nolint:errcheck // it dies with the connection
 	time.Sleep(20 * time.Millisecond)
 }
@@ -146,7 +147,7 @@ func vanishInUpdate(t *testing.T, cl *client.Client) {
 // the test itself has.
 func settle(t *testing.T, srv *flightsql.Server) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		held := srv.Held()
 		if held.Sessions <= 1 && held.Tickets+held.Prepared+held.Streams == 0 {
@@ -293,6 +294,7 @@ func TestStatementGuesses(t *testing.T) {
 		{"  (select 1) union select 2", false, true},
 		{"/* why */ FROM t", false, true},
 		{"WITH a AS (SELECT 1) FROM a", false, true},
+		{"WITH a AS (SELECT 1) INSERT INTO t FROM a RETURNING *", false, false},
 		{"UPDATE t SET x = 1", false, false},
 		{"INSERT INTO t VALUES (1)", false, false},
 		{"CREATE MODEL m FROM 'm.gguf'", false, false},

@@ -122,7 +122,7 @@ func TestStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if !r.Next() || r.RecordBatch().NumRows() > 20 {
+	if !r.Next() || r.RecordBatch().NumRows() > 150 {
 		t.Error(r.Err(), r.RecordBatch())
 	}
 }

@@ -71,13 +71,19 @@ var typeByPrefix = map[string]m.ErrorType{
 // begins with the code in brackets.
 var ownError = regexp.MustCompile(`(?s)^(?:[A-Za-z ]+ Error: )?\[([A-Z]+(?:_[A-Z]+)*)\] (.*)$`)
 
+// fatalOp marks the errors after which DuckDB refuses every statement.
+const fatalOp = "duckdb.fatal"
+
 // translate makes the error that leaves this package from a DuckDB error.
 func translate(t m.ErrorType, msg string) error {
 	if g := ownError.FindStringSubmatch(msg); g != nil {
 		return errs.New(errs.Code(g[1]), "", "%s", strings.TrimSpace(g[2]))
 	}
+	msg, _, _ = strings.Cut(msg, "\n\nStack Trace:") // of DuckDB's defects; addresses help nobody
 	code, ok := codeByType[t]
 	switch {
+	case t == m.ErrorTypeFatal || t == m.ErrorTypeInternal:
+		return errs.New(errs.Internal, fatalOp, "%s", msg)
 	case !ok:
 		code = errs.Internal
 	// Two meanings DuckDB gives no type of its own.

@@ -19,6 +19,9 @@ import (
 	"hyprstream/storage"
 )
 
+// mainFile is clients' database in the data directory.
+const mainFile = "hyprstream.duckdb"
+
 // Config says where a database lives and what its clients may reach.
 type Config struct {
 	Dir          string        // data directory, made when it is not there
@@ -43,6 +46,7 @@ type DB struct {
 	mu       sync.Mutex // guards the fields below
 	sessions map[*Session]struct{}
 	closed   bool
+	broken   error // what made DuckDB refuse all further statements
 }
 
 // Open takes the data directory's lock and opens what is in it. ctx bounds the
@@ -88,7 +92,7 @@ func (db *DB) open() error {
 	if err := statements.Sweep(); err != nil {
 		return err
 	}
-	if err := db.openDuck(filepath.Join(db.cfg.Dir, "hyprstream.duckdb")); err != nil {
+	if err := db.openDuck(filepath.Join(db.cfg.Dir, mainFile)); err != nil {
 		return err
 	}
 	db.funcs, err = sqlfuncs.Register(db.duck, sqlfuncs.Deps{Engine: db.engine, Registry: db.catalog, Statements: statements})
@@ -124,6 +128,10 @@ func (db *DB) prepareDuck() error {
 		if err := db.funcs.Withhold(withheld...); err != nil {
 			return err
 		}
+		dir := realPath(db.cfg.Dir)
+		if err := db.funcs.Guard(dir, filepath.Join(dir, mainFile)); err != nil {
+			return err
+		}
 	}
 	for _, sql := range db.lockdown() {
 		if err := execOn(conn, sql); err != nil {
@@ -146,7 +154,24 @@ func (db *DB) Ready() error {
 	if db.closed {
 		return errs.New(errs.EngineUnavailable, "database.Ready", "the database is shutting down")
 	}
+	if db.broken != nil {
+		return errs.Wrap(db.broken, errs.Internal, "database.Ready", "DuckDB has stopped after a defect of its own; restart hyprstream, what was committed is kept")
+	}
 	return nil
+}
+
+// noteFatal remembers the first error after which DuckDB runs nothing more.
+func (db *DB) noteFatal(err error) {
+	var e *errs.Error
+	if !errors.As(err, &e) || e.Op != fatalOp {
+		return
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.broken == nil {
+		db.broken = e
+		db.log.Error("DuckDB stopped: restart needed", "err", e)
+	}
 }
 
 // forget is called by a session that has closed.

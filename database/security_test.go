@@ -1,6 +1,7 @@
 package database
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,6 +65,7 @@ func TestLocked(t *testing.T) {
 		{"COPY (SELECT 1) TO '@data/blobs/x'", denied},
 		{"EXPORT DATABASE '@out/dump'", denied},
 		{"IMPORT DATABASE '@out/dump'", denied},
+		{"SELECT * FROM read_blob('@in/link.gguf')", denied},
 		{"CREATE MODEL b FROM '@out/m.gguf'", denied},
 		{"CREATE MODEL b FROM '@in/link.gguf'", denied},
 		{"CREATE MODEL b FROM '@in/../nowhere'", denied},
@@ -108,6 +110,53 @@ func TestLocked(t *testing.T) {
 	}
 	// Work that does not fit into memory goes to DuckDB's own directory.
 	if got := sql(t, s, "SELECT count(*) FROM (SELECT i, s FROM big ORDER BY s)"); got != "100000" {
+		t.Error(got)
+	}
+}
+
+// The data directory stays closed also below an allowed directory.
+func TestDataDirIsGuarded(t *testing.T) {
+	parent := t.TempDir()
+	db, err := Open(t.Context(), Config{Dir: filepath.Join(parent, "data"), AllowDirs: []string{parent}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	s, err := db.Session(t.Context(), SessionOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(parent, "data"), filepath.Join(parent, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(parent, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(parent)
+	for _, c := range []string{
+		"ATTACH '@/catalog.duckdb' AS c",
+		"ATTACH '@/new.duckdb' AS c",
+		"ATTACH '@/hyprstream.duckdb.x' AS c (READ_ONLY)",
+		"COPY (SELECT 1) TO '@/hyprstream.duckdb'",
+		"COPY (SELECT 1) TO '@/catalog.duckdb.wal'",
+		"COPY (SELECT 1) TO '@/blobs/x.csv'",
+		"SELECT * FROM read_blob('@/catalog.duckdb')",
+		"SELECT * FROM read_blob('@/*')",
+		"EXPORT DATABASE '@/dump'",
+	} {
+		for _, at := range []string{filepath.Join(parent, "data"), "data", parent + "/./x/../data", filepath.Join(parent, "link"), "file://" + parent + "/data", "file:" + parent + "/data"} {
+			text := strings.ReplaceAll(c, "@", at)
+			if _, err := s.Exec(t.Context(), text); errs.CodeOf(err) != errs.PermissionDenied {
+				t.Errorf("%s: %s %v", text, errs.CodeOf(err), err)
+			}
+		}
+	}
+	sql(t, s, "CREATE TABLE big AS SELECT range AS i, md5(range::VARCHAR) AS s FROM range(200000); CHECKPOINT; INSERT INTO big SELECT * FROM big; CHECKPOINT")
+	if got := sql(t, s, "COPY big TO '"+parent+"/big.parquet'; SELECT count(*) FROM '"+parent+"/*.parquet'"); got != "400000" {
 		t.Error(got)
 	}
 }

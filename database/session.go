@@ -88,6 +88,7 @@ func (s *Session) end(err error) {
 	q := s.query
 	s.cancel, s.detach, s.query, s.open = nil, nil, nil, nil
 	s.mu.Unlock()
+	s.db.noteFatal(err)
 	if u, used := s.db.queries.end(q, err); used {
 		s.db.catalog.AddUsage(u)
 	}

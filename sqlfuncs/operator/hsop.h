@@ -55,6 +55,8 @@ int hs_add_setting(void *db, const char *name, const char *description, const ch
                    size_t errlen);
 // Takes a table function or pragma of DuckDB's own away.
 int hs_withhold(void *db, const char *name, char *err, size_t errlen);
+// Keeps clients' statements out of dir; DuckDB's own files there begin with own.
+int hs_guard(void *db, const char *dir, const char *own, char *err, size_t errlen);
 void hs_detach(void *db);
 
 // Go -> C++, completions. Unknown ops are ignored: the statement has ended.

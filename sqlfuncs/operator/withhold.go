@@ -29,3 +29,19 @@ func (a *Attachment) Withhold(names ...string) error {
 	}
 	return nil
 }
+
+// Guard keeps clients' statements out of dir, an absolute path without symbolic
+// links. own is the database's file in it: DuckDB itself goes on using that one
+// and what is named after it.
+func (a *Attachment) Guard(dir, own string) error {
+	const size = 1024
+	msg := (*C.char)(C.malloc(size))
+	defer C.free(unsafe.Pointer(msg))
+	cdir, cown := C.CString(dir), C.CString(own)
+	defer C.free(unsafe.Pointer(cdir))
+	defer C.free(unsafe.Pointer(cown))
+	if C.hs_guard(a.db.Ptr, cdir, cown, msg, size) != 0 {
+		return errs.New(errs.Internal, "operator.Guard", "%s cannot be guarded: %s", dir, C.GoString(msg))
+	}
+	return nil
+}

@@ -34,6 +34,7 @@ type Statements struct {
 	// read it by. Errors: errs.PermissionDenied naming the remedy.
 	Allow  func(path string) (string, error)
 	Logger *slog.Logger
+	Memory int64 // bytes that a model created without slots may take; 0: no limit
 
 	// files is read-locked from an import to its row, and locked by the removal
 	// of files no row uses: an import must not lose its file in between.
@@ -95,6 +96,9 @@ func (s *Statements) createModel(ctx context.Context, st ddl.CreateModel) (strin
 	}
 	if opt.ContextLength > info.ContextLength && info.ContextLength > 0 {
 		return "", s.unwanted(blob, errs.New(errs.InvalidArgument, op, "context_length %d is more than the %d tokens the model was trained with", opt.ContextLength, info.ContextLength))
+	}
+	if opt.Slots == 0 {
+		opt.Slots = storage.FitSlots(info, opt.ContextLength, s.Memory)
 	}
 	v := Model{Name: st.Name, SHA256: blob.SHA256, Bytes: blob.Bytes, Source: st.Path, Format: info.Format,
 		Memory:       storage.EstimateMemory(info, opt.ContextLength, opt.Slots),
@@ -208,7 +212,7 @@ func (s *Statements) dropModel(ctx context.Context, st ddl.DropModel) (string, e
 		return "", err
 	}
 	// The row is gone, so no statement can begin with it; now what runs may end.
-	if err := s.Engine.Unload(ctx, v.Name); err != nil {
+	if err := s.Engine.Unload(ctx, v.Name); err != nil && errs.CodeOf(err) != errs.ModelNotFound {
 		s.Logger.Warn("dropped model stays loaded until it is idle", "model", v.Name, "err", err)
 	}
 	s.discard(v.SHA256)

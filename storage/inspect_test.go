@@ -296,3 +296,15 @@ func FuzzInspect(f *testing.F) {
 		}
 	})
 }
+
+func TestFitSlots(t *testing.T) {
+	info := FileInfo{WeightBytes: 5 << 30, ContextLength: 8192, VocabSize: 128000, EmbeddingLength: 4096, KV: KVShape{TokenBytes: 128 << 10}}
+	for _, c := range []struct {
+		limit int64
+		want  int
+	}{{0, 32}, {64 << 30, 32}, {12 << 30, 8}, {6 << 30, 1}, {1, 1}} {
+		if got := FitSlots(info, 0, c.limit); got != c.want {
+			t.Errorf("%d slots in %d bytes, want %d", got, c.limit, c.want)
+		}
+	}
+}

@@ -65,3 +65,14 @@ func EstimateMemory(info FileInfo, contextLength, slots int) int64 {
 	process := int64(64<<20) + 128*int64(info.VocabSize) // code, buffers of the process itself, the vocabulary
 	return info.WeightBytes + kv + compute + process
 }
+
+// FitSlots is how many slots a model gets that is created without saying: the
+// most, up to the default 32, with which EstimateMemory stays within limit bytes
+// (0: no limit), and at least 1.
+func FitSlots(info FileInfo, contextLength int, limit int64) int {
+	slots := defaultSlots
+	for slots > 1 && limit > 0 && EstimateMemory(info, contextLength, slots) > limit {
+		slots /= 2
+	}
+	return slots
+}

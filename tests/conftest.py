@@ -1,61 +1,46 @@
-"""A server on the real model, started from the built binary, for the tests of the Flight SQL clients.
+"""One server on the real model, started from the built binary, that all client tests share."""
 
-HYPRSTREAM_BIN and HYPRSTREAM_MODEL name another binary and another GGUF file.
-"""
-
-import json
 import os
-import signal
-import subprocess
-import time
-from pathlib import Path
+import shutil
 from types import SimpleNamespace
 
 import pytest
-from adbc_driver_flightsql import dbapi
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def required(variable, default, make):
-    path = Path(os.environ.get(variable, default)).absolute()
-    if not path.exists():
-        pytest.fail(f"{path} is not there: run `{make}`, or name another one in {variable}", pytrace=False)
-    return path
-
-
-def stop(process, log):
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    assert process.returncode == 0, log.read_text()
+from serving import BINARY, CLI, MODEL, ROOT, Server
 
 
 @pytest.fixture(scope="session")
-def flight(tmp_path_factory):
-    """A running server that knows the model as gemma: uri, pid, data."""
-    binary = required("HYPRSTREAM_BIN", ROOT / "bin" / "hyprstream", "make build")
-    model = required("HYPRSTREAM_MODEL", ROOT / ".deps" / "models" / "gemma-3-270m-q4_k_m.gguf", "make deps")
-    data = tmp_path_factory.mktemp("data")
-    log, record = data / "server.log", data / "server.json"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [binary, "serve", "--data", data, "--flight", "127.0.0.1:0", "--http", "127.0.0.1:0", "--allow-dir", model.parent],
-            stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-            env={k: v for k, v in os.environ.items() if not k.startswith("HYPRSTREAM_")})
+def files():
+    for path, variable, make in ((BINARY, "HYPRSTREAM_BIN", "make build"), (MODEL, "HYPRSTREAM_MODEL", "make deps")):
+        if not path.exists():
+            pytest.fail(f"{path} is not there: run `{make}`, or name another one in {variable}", pytrace=False)
+    return SimpleNamespace(root=ROOT, binary=BINARY, model=MODEL)
+
+
+@pytest.fixture(scope="session")
+def spaced_model(tmp_path_factory, files):
+    """The model under a path with spaces."""
+    folder = tmp_path_factory.mktemp("my models")
+    path = folder / "Gemma 3 270m-Q4_K_M.gguf"
     try:
-        deadline = time.monotonic() + 30
-        while not record.exists():
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        server = SimpleNamespace(uri="grpc://" + json.loads(record.read_text())["flight"], pid=process.pid, data=data)
-        with dbapi.connect(server.uri, autocommit=True) as con, con.cursor() as cur:
-            quoted = str(model).replace("'", "''")
-            cur.execute(f"CREATE MODEL gemma FROM '{quoted}'")
-        yield server
+        os.link(files.model, path)
+    except OSError:
+        shutil.copy(files.model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, spaced_model):
+    """A server with the real model as its default model, named gemma."""
+    s = Server(tmp_path_factory.mktemp("data")).start("--allow-dir", spaced_model.parent)
+    try:
+        s.loaded = s("model", "load", spaced_model, "--name", "gemma")
+        yield s
     finally:
-        stop(process, log)
+        s.stop()
+
+
+@pytest.fixture
+def embedded(tmp_path, files):
+    """Commands on a fresh data directory, without a server."""
+    return CLI(tmp_path)

@@ -23,10 +23,10 @@ def classes(tmp_path_factory):
     return out
 
 
-def test_conformance(flight, classes):
+def test_conformance(server, classes):
     done = subprocess.run(
         ["java", "--add-opens=java.base/java.nio=ALL-UNNAMED", "-Xmx512m", "-cp", f"{DRIVER}{os.pathsep}{classes}",
-         "Conformance", flight.uri.replace("grpc://", "jdbc:arrow-flight-sql://")],
+         "Conformance", server.flight.replace("grpc://", "jdbc:arrow-flight-sql://")],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
     print(done.stdout)
     assert done.returncode == 0, done.stdout

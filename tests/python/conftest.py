@@ -5,12 +5,12 @@ from adbc_driver_flightsql import dbapi
 
 
 @pytest.fixture
-def connect(flight):
+def connect(server):
     """Makes connections, closed after the test. As DB-API says, they begin transactions unless autocommit is on."""
     opened = []
 
     def make(autocommit=False, **options):
-        opened.append(dbapi.connect(flight.uri, autocommit=autocommit, db_kwargs=options or None))
+        opened.append(dbapi.connect(server.flight, autocommit=autocommit, db_kwargs=options or None))
         return opened[-1]
 
     yield make

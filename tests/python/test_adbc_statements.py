@@ -25,10 +25,10 @@ def test_cursor(cur, table):
     assert cur.fetchone() is None
 
 
-def test_no_warnings(flight):
+def test_no_warnings(server):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with dbapi.connect(flight.uri) as con, con.cursor() as cur:
+        with dbapi.connect(server.flight) as con, con.cursor() as cur:
             assert fetch(cur, "SELECT 1") == [(1,)]
 
 

@@ -41,6 +41,21 @@ type Statements struct {
 	files sync.RWMutex
 }
 
+type progressKey struct{}
+
+// WithProgress makes report hear how far an import or a load under the context
+// has come, from 0 to 1. It must not block.
+func WithProgress(ctx context.Context, report func(fraction float64)) context.Context {
+	return context.WithValue(ctx, progressKey{}, report)
+}
+
+func progressOf(ctx context.Context) func(float64) {
+	if report, ok := ctx.Value(progressKey{}).(func(float64)); ok {
+		return report
+	}
+	return func(float64) {}
+}
+
 // Parse says whether sql is a statement for Run, and what is wrong with it.
 func (s *Statements) Parse(sql string) (ours bool, err error) {
 	_, ours, err = ddl.Parse(sql)
@@ -132,7 +147,12 @@ func (s *Statements) importFile(ctx context.Context, path, kind string) (storage
 		verb := map[string]string{storage.KindModel: "CREATE MODEL name FROM", storage.KindAdapter: "CREATE ADAPTER name FOR MODEL model FROM"}[info.Kind]
 		return storage.Blob{}, info, errs.New(errs.InvalidArgument, "import", "%s holds a %s, not a %s: use %s '%s'", path, info.Kind, kind, verb, path)
 	}
-	blob, err := s.Files.Import(ctx, real, nil)
+	report := progressOf(ctx)
+	blob, err := s.Files.Import(ctx, real, func(done, total int64) {
+		if total > 0 {
+			report(float64(done) / float64(total))
+		}
+	})
 	return blob, info, err
 }
 
@@ -190,7 +210,7 @@ func (s *Statements) alterModel(ctx context.Context, st ddl.AlterModel) (string,
 	}
 	switch st.Action {
 	case ddl.Load:
-		return fmt.Sprintf("model %s is loaded", v.Name), s.Engine.Load(ctx, v.Name, nil)
+		return fmt.Sprintf("model %s is loaded", v.Name), s.Engine.Load(ctx, v.Name, progressOf(ctx))
 	case ddl.Unload:
 		return fmt.Sprintf("model %s is unloaded", v.Name), s.Engine.Unload(ctx, v.Name)
 	case ddl.Pin:

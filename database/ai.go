@@ -114,7 +114,7 @@ func (db *DB) engineRows() (out [][]any) {
 var queryColumns = []column{
 	{"query", text}, {"user", text}, {"client", text}, {"statement", text}, {"function", text}, {"model", text},
 	{"started_at", instant}, {"seconds", real64}, {"rows_done", number}, {"rows_expected", number}, {"failed_rows", number},
-	{"prompt_tokens", number}, {"completion_tokens", number}, {"tokens_per_second", real64}, {"eta_seconds", real64},
+	{"prompt_tokens", number}, {"completion_tokens", number}, {"tokens_per_second", real64}, {"progress", real64}, {"eta_seconds", real64},
 }
 
 func (db *DB) queryRows() (out [][]any) {
@@ -122,12 +122,14 @@ func (db *DB) queryRows() (out [][]any) {
 		u := q.Usage
 		seconds := time.Since(u.StartedAt).Seconds()
 		var eta, speed any
-		if done := q.done; done > 0 {
-			eta = seconds / float64(done) * float64(max(u.Rows-done, 0))
+		if q.progress > 0 {
+			eta = seconds / q.progress * max(1-q.progress, 0)
+		}
+		if q.done > 0 {
 			speed = float64(u.CompletionTokens) / seconds
 		}
 		out = append(out, []any{u.Query, orNull(u.User), orNull(q.client), q.sql, orNull(u.Function), orNull(u.Model),
-			u.StartedAt, seconds, q.done, u.Rows, u.FailedRows, u.PromptTokens, u.CompletionTokens, speed, eta})
+			u.StartedAt, seconds, q.done, u.Rows, u.FailedRows, u.PromptTokens, u.CompletionTokens, speed, q.progress, eta})
 	}
 	return out
 }

@@ -26,6 +26,7 @@ type query struct {
 	mu    sync.Mutex    // guards the fields below
 	used  catalog.Usage // Rows is what is expected so far
 	done  int64         // rows answered
+	part  float64       // how far an import or a load is, 0 to 1
 	funcs []string
 	names []string // models
 }
@@ -38,6 +39,13 @@ func (q *query) Expect(function, model string, rows, distinct int) {
 	q.used.DistinctRows += int64(distinct)
 	q.funcs = addName(q.funcs, function)
 	q.names = addName(q.names, model)
+}
+
+// report hears of an import or a load.
+func (q *query) report(fraction float64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.part = fraction
 }
 
 // Row implements sqlfuncs.Recorder.
@@ -70,6 +78,7 @@ type snapshot struct {
 	catalog.Usage
 	client, sql string
 	done        int64
+	progress    float64 // 0 to 1
 }
 
 func (q *query) snapshot() snapshot {
@@ -77,7 +86,11 @@ func (q *query) snapshot() snapshot {
 	defer q.mu.Unlock()
 	u := q.used
 	u.Function, u.Model = strings.Join(q.funcs, ", "), strings.Join(q.names, ", ")
-	return snapshot{u, q.client, q.sql, q.done}
+	progress := q.part
+	if u.Rows > 0 {
+		progress = float64(q.done) / float64(u.Rows)
+	}
+	return snapshot{u, q.client, q.sql, q.done, progress}
 }
 
 // queries are the statements that run. Its zero value is ready.

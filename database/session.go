@@ -7,6 +7,7 @@ import (
 
 	m "github.com/duckdb/duckdb-go-bindings"
 
+	"hyprstream/catalog"
 	"hyprstream/errs"
 	"hyprstream/sqlfuncs"
 )
@@ -75,7 +76,7 @@ func (s *Session) begin(ctx context.Context, sql string) (context.Context, error
 	run, cancel := context.WithCancelCause(ctx)
 	s.cancel = cancel
 	s.query = s.db.queries.begin(s.opt, sql)
-	run = sqlfuncs.WithRecorder(run, s.query)
+	run = catalog.WithProgress(sqlfuncs.WithRecorder(run, s.query), s.query.report)
 	s.detach = s.db.funcs.Begin(run, s.conn)
 	return run, nil
 }

@@ -60,11 +60,12 @@ check: deps ## Formatting, vet, lint, layering, module files, generated files: w
 lint: $(LINT) ## golangci-lint with .golangci.yml
 	$(LINT) run ./...
 
-bench: build ## Run the Go benchmarks
+bench: build ## Benchmarks: decoding many rows, and what a long generate costs its neighbours
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+	$(PYTHON) bench/latency.py
 
 conformance: test-deps build ## Greedy output against llama.cpp's own, and the stock clients (ADBC, JDBC, OpenAI)
-	go test -count=1 -timeout 20m -run 'Greedy|Conformance' -v ./runtime/... ./flightsql/...
+	go test -count=1 -timeout 20m -run TestGreedyEqualsLlamaCpp -v ./runtime/worker
 	$(PYTHON) -m pytest -v tests
 
 clean: ## Remove bin; .deps stays

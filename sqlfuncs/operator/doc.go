@@ -7,13 +7,16 @@
 // Go is above, in sqlfuncs.
 //
 //	hsop.h         the whole border between Go and C++
-//	batch.*        state shared by DuckDB's threads and the engine's
-//	functions.*    calls: packing a row into a request, or running in place
-//	extract.*      pulling calls out of an expression, with their conditions
-//	rewrite.*      where in the plan the operator goes
-//	inference.*    the operator: a whole input to the engine, rows back in order
-//	stream.*       table functions whose rows the engine makes
-//	register.cpp   putting it into a database; statements of our own; settings
+//	batch.hpp      state shared by DuckDB's threads and the engine's
+//	functions.hpp  calls: packing a row into a request, or running in place
+//	extract.hpp    pulling calls out of an expression, with their conditions
+//	rewrite.hpp    where in the plan the operator goes
+//	inference.hpp  the operator: a whole input to the engine, rows back in order
+//	stream.hpp     table functions whose rows the engine makes
+//	register.hpp   putting it into a database; statements of our own; settings
+//	guard.hpp      keeping statements out of the data directory
+//	withhold.hpp   taking functions of DuckDB's own away from clients
+//	operator.cpp   the one translation unit
 //
 // Threads: C++ is entered by DuckDB's threads and by the goroutines that this
 // package starts, one for each submitted batch; closing the operator cancels

@@ -2,6 +2,15 @@
 // would have evaluated them.
 #pragma once
 #include "functions.hpp"
+#include "duckdb/planner/expression/bound_aggregate_expression.hpp"
+#include "duckdb/planner/expression/bound_case_expression.hpp"
+#include "duckdb/planner/expression/bound_columnref_expression.hpp"
+#include "duckdb/planner/expression/bound_comparison_expression.hpp"
+#include "duckdb/planner/expression/bound_conjunction_expression.hpp"
+#include "duckdb/planner/expression/bound_constant_expression.hpp"
+#include "duckdb/planner/expression/bound_function_expression.hpp"
+#include "duckdb/planner/expression/bound_operator_expression.hpp"
+#include "duckdb/planner/expression_iterator.hpp"
 
 namespace hyprstream {
 
@@ -18,4 +27,167 @@ bool References(const Expression &e, const ColumnBinding &b);
 //! conditions can be evaluated twice (their names go to calls); the others stay for another round, or run in place.
 void Extract(unique_ptr<Expression> &e, idx_t table_index, vector<unique_ptr<Expression>> &requests, vector<string> &calls,
              optional_ptr<const Expression> guard = nullptr);
+
+bool IsLiftable(const Expression &e) {
+	auto spec = IsCall(e);
+	return spec && spec->lift;
+}
+
+bool HasLiftable(const Expression &e) {
+	return IsLiftable(e) || IsNested(e);
+}
+
+bool IsNested(const Expression &e) {
+	bool r = false;
+	ExpressionIterator::EnumerateChildren(e, [&](const Expression &c) { r = r || HasLiftable(c); });
+	return r;
+}
+
+bool References(const Expression &e, const ColumnBinding &b) {
+	if (e.GetExpressionClass() == ExpressionClass::BOUND_COLUMN_REF) {
+		return e.Cast<BoundColumnRefExpression>().binding == b;
+	}
+	bool r = false;
+	ExpressionIterator::EnumerateChildren(e, [&](const Expression &c) { r = r || References(c, b); });
+	return r;
+}
+
+//! Collects what must hold for the next branch to be evaluated. Usable only
+//! while every condition gives the same value when it is evaluated again.
+struct Guard {
+	unique_ptr<Expression> condition; //! null: always
+	bool usable = true;
+
+	explicit Guard(optional_ptr<const Expression> outer) {
+		if (outer) {
+			condition = outer->Copy();
+		}
+	}
+	void And(unique_ptr<Expression> c) {
+		usable = usable && !c->IsVolatile();
+		condition = condition ? make_uniq<BoundConjunctionExpression>(ExpressionType::CONJUNCTION_AND,
+		                                                              std::move(condition), std::move(c))
+		                      : std::move(c);
+	}
+	//! e is not the given boolean: it is the other one, or NULL.
+	void AndNot(const Expression &e, bool value) {
+		And(make_uniq<BoundComparisonExpression>(ExpressionType::COMPARE_DISTINCT_FROM, e.Copy(),
+		                                         make_uniq<BoundConstantExpression>(Value::BOOLEAN(value))));
+	}
+	void AndNull(const Expression &e) {
+		auto isnull = make_uniq<BoundOperatorExpression>(ExpressionType::OPERATOR_IS_NULL, LogicalType::BOOLEAN);
+		isnull->children.push_back(e.Copy());
+		And(std::move(isnull));
+	}
+};
+
+static void Take(unique_ptr<Expression> &e, idx_t table_index, vector<unique_ptr<Expression>> &requests, vector<string> &calls,
+                 optional_ptr<const Expression> guard) {
+	auto type = e->return_type;
+	auto name = CallName(*e);
+	calls.push_back(name);
+	ToRequest(*e);
+	auto ref = make_uniq<BoundColumnRefExpression>(name, type, ColumnBinding(table_index, requests.size()));
+	if (guard) {
+		e = make_uniq<BoundCaseExpression>(guard->Copy(), std::move(e), make_uniq<BoundConstantExpression>(Value(type)));
+	}
+	requests.push_back(std::move(e));
+	e = std::move(ref);
+}
+
+static void ExtractCase(BoundCaseExpression &c, idx_t ti, vector<unique_ptr<Expression>> &reqs, vector<string> &calls,
+                        optional_ptr<const Expression> outer) {
+	Guard before(outer); // no earlier WHEN was true
+	for (auto &check : c.case_checks) {
+		if (!before.usable) {
+			return;
+		}
+		Extract(check.when_expr, ti, reqs, calls, before.condition.get());
+		Guard then(before.condition.get());
+		then.And(check.when_expr->Copy());
+		if (then.usable) {
+			Extract(check.then_expr, ti, reqs, calls, then.condition.get());
+		}
+		before.AndNot(*check.when_expr, true);
+	}
+	if (before.usable) {
+		Extract(c.else_expr, ti, reqs, calls, before.condition.get());
+	}
+}
+
+static void ExtractShortCircuit(vector<unique_ptr<Expression>> &children, ExpressionType type, idx_t ti,
+                                vector<unique_ptr<Expression>> &reqs, vector<string> &calls, optional_ptr<const Expression> outer) {
+	Guard before(outer);
+	for (auto &c : children) {
+		if (!before.usable) {
+			return;
+		}
+		Extract(c, ti, reqs, calls, before.condition.get());
+		if (type == ExpressionType::OPERATOR_COALESCE) {
+			before.AndNull(*c);
+		} else {
+			before.AndNot(*c, type == ExpressionType::CONJUNCTION_OR);
+		}
+	}
+}
+
+//! A condition may refer to an answer of this very round, which is not there yet.
+static bool RefersToRound(const Expression &e, idx_t ti) {
+	if (e.GetExpressionClass() == ExpressionClass::BOUND_COLUMN_REF) {
+		return e.Cast<BoundColumnRefExpression>().binding.table_index == ti;
+	}
+	bool r = false;
+	ExpressionIterator::EnumerateChildren(e, [&](const Expression &c) { r = r || RefersToRound(c, ti); });
+	return r;
+}
+
+void Extract(unique_ptr<Expression> &e, idx_t ti, vector<unique_ptr<Expression>> &reqs, vector<string> &calls,
+             optional_ptr<const Expression> guard) {
+	if (!HasLiftable(*e) || (guard && RefersToRound(*guard, ti))) {
+		return;
+	}
+	if (IsLiftable(*e) && !IsNested(*e)) {
+		// An argument that this round has just taken is answered only above it.
+		if (!RefersToRound(*e, ti)) {
+			Take(e, ti, reqs, calls, guard);
+		}
+		return;
+	}
+	switch (e->GetExpressionClass()) {
+	case ExpressionClass::BOUND_CASE:
+		return ExtractCase(e->Cast<BoundCaseExpression>(), ti, reqs, calls, guard);
+	case ExpressionClass::BOUND_CONJUNCTION:
+		return ExtractShortCircuit(e->Cast<BoundConjunctionExpression>().children, e->GetExpressionType(), ti, reqs, calls,
+		                           guard);
+	case ExpressionClass::BOUND_OPERATOR:
+		if (e->GetExpressionType() == ExpressionType::OPERATOR_COALESCE) {
+			return ExtractShortCircuit(e->Cast<BoundOperatorExpression>().children, e->GetExpressionType(), ti, reqs, calls,
+			                           guard);
+		}
+		if (e->GetExpressionType() == ExpressionType::OPERATOR_TRY) {
+			return; // TRY must see the error, so the call stays inside it
+		}
+		break;
+	case ExpressionClass::BOUND_WINDOW:
+		return;
+	case ExpressionClass::BOUND_AGGREGATE: {
+		auto &a = e->Cast<BoundAggregateExpression>();
+		if (!a.filter) {
+			break;
+		}
+		Extract(a.filter, ti, reqs, calls, guard);
+		Guard within(guard);
+		within.And(a.filter->Copy());
+		if (within.usable) {
+			for (auto &c : a.children) {
+				Extract(c, ti, reqs, calls, within.condition.get());
+			}
+		}
+		return;
+	}
+	default:
+		break;
+	}
+	ExpressionIterator::EnumerateChildren(*e, [&](unique_ptr<Expression> &c) { Extract(c, ti, reqs, calls, guard); });
+}
 } // namespace hyprstream

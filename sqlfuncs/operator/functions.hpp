@@ -4,6 +4,9 @@
 #include "batch.hpp"
 #include "duckdb/function/scalar_function.hpp"
 #include "duckdb/planner/expression.hpp"
+#include "duckdb/execution/expression_executor.hpp"
+#include "duckdb/planner/expression/bound_cast_expression.hpp"
+#include "duckdb/planner/expression/bound_function_expression.hpp"
 
 namespace hyprstream {
 
@@ -40,4 +43,249 @@ struct RequestWriter {
 };
 //! Throws what Go finds wrong with a request whose constants are known.
 void CheckRequest(uint64_t env, const RequestWriter &w);
+
+static const char *const REQUEST = "request";
+
+struct CallInfo : public ScalarFunctionInfo {
+	explicit CallInfo(CallSpec s) : spec(std::move(s)) {
+	}
+	CallSpec spec;
+};
+
+struct CallBindData : public FunctionData {
+	CallBindData(const CallSpec &s, uint64_t e) : spec(s), env(e) {
+	}
+	CallSpec spec;
+	uint64_t env;
+	unique_ptr<FunctionData> Copy() const override {
+		return make_uniq<CallBindData>(spec, env);
+	}
+	bool Equals(const FunctionData &o) const override {
+		auto &c = o.Cast<CallBindData>();
+		return c.spec.fn == spec.fn && c.env == env;
+	}
+};
+
+//===-------------------------------------------------------------- packing
+RequestWriter::RequestWriter(uint16_t fn) {
+	static atomic<uint64_t> nonce {1};
+	uint64_t n = nonce++;
+	out.append((const char *)&n, 8);
+	out.append((const char *)&fn, 2);
+}
+static void AddText(string &out, const string &s) {
+	uint32_t n = (uint32_t)s.size();
+	out.append((const char *)&n, 4);
+	out.append(s);
+}
+void RequestWriter::Null() {
+	out.push_back(0);
+}
+void RequestWriter::Unknown() {
+	out.push_back(3);
+}
+void RequestWriter::Add(const Value &v) {
+	if (v.IsNull()) {
+		return Null();
+	}
+	if (v.type().id() == LogicalTypeId::LIST) {
+		out.push_back(2);
+		auto &l = ListValue::GetChildren(v);
+		uint32_t n = (uint32_t)l.size();
+		out.append((const char *)&n, 4);
+		for (auto &e : l) {
+			AddText(out, e.IsNull() ? string() : e.ToString());
+		}
+		return;
+	}
+	out.push_back(1);
+	AddText(out, v.type().id() == LogicalTypeId::VARCHAR ? StringValue::Get(v) : v.ToString());
+}
+
+//! Row r of args as a request; false when the row is NULL.
+static bool PackRow(const CallSpec &spec, DataChunk &args, const vector<UnifiedVectorFormat> &f, idx_t r, string &out) {
+	for (auto mask : spec.groups) {
+		bool any = false;
+		for (idx_t a = 0; a < args.ColumnCount(); a++) {
+			any = any || ((mask >> a & 1) && f[a].validity.RowIsValid(f[a].sel->get_index(r)));
+		}
+		if (!any) {
+			return false;
+		}
+	}
+	RequestWriter w(spec.fn);
+	for (idx_t a = 0; a < args.ColumnCount(); a++) {
+		auto ix = f[a].sel->get_index(r);
+		if (!f[a].validity.RowIsValid(ix)) {
+			w.Null();
+		} else if (args.data[a].GetType().id() == LogicalTypeId::VARCHAR) {
+			w.out.push_back(1);
+			auto &s = UnifiedVectorFormat::GetData<string_t>(f[a])[ix];
+			uint32_t n = (uint32_t)s.GetSize();
+			w.out.append((const char *)&n, 4);
+			w.out.append(s.GetData(), n);
+		} else {
+			w.Add(args.data[a].GetValue(r));
+		}
+	}
+	out = std::move(w.out);
+	return true;
+}
+
+static vector<string> Pack(const CallSpec &spec, DataChunk &args) {
+	vector<UnifiedVectorFormat> f(args.ColumnCount());
+	for (idx_t a = 0; a < args.ColumnCount(); a++) {
+		args.data[a].ToUnifiedFormat(args.size(), f[a]);
+	}
+	vector<string> rows(args.size());
+	for (idx_t r = 0; r < args.size(); r++) {
+		PackRow(spec, args, f, r, rows[r]);
+	}
+	return rows;
+}
+
+static const CallBindData &BindData(ExpressionState &state) {
+	return state.expr.Cast<BoundFunctionExpression>().bind_info->Cast<CallBindData>();
+}
+
+static void PackExec(DataChunk &args, ExpressionState &state, Vector &result) {
+	auto rows = Pack(BindData(state).spec, args);
+	result.SetVectorType(VectorType::FLAT_VECTOR);
+	auto d = FlatVector::GetData<string_t>(result);
+	for (idx_t r = 0; r < rows.size(); r++) {
+		if (rows[r].empty()) {
+			FlatVector::SetNull(result, r, true);
+		} else {
+			d[r] = StringVector::AddStringOrBlob(result, rows[r]);
+		}
+	}
+}
+
+//===-------------------------------------------------------------- in place
+//! The answers of one chunk, waited for on DuckDB's thread.
+static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
+	auto &bind = BindData(state);
+	auto rows = Pack(bind.spec, args);
+	auto b = make_shared_ptr<Batch>();
+	vector<hs_str> reqs;
+	for (auto &r : rows) {
+		b->rows.push_back({r.empty() ? (uint8_t)HS_NULL : Batch::PENDING, string()});
+		b->pending += r.empty() ? 0 : 1;
+		reqs.push_back(r.empty() ? hs_str {nullptr, 0} : hs_str {r.data(), r.size()});
+	}
+	b->real = b->pending;
+	if (b->pending > 0) {
+		auto &context = state.GetContext();
+		Sleeper::Open(b, bind.env, context.GetConnectionId());
+		struct Closer {
+			uint64_t id;
+			~Closer() {
+				Sleeper::Close(id);
+			}
+		} closer {b->id};
+		goHsSubmit(bind.env, b->conn, b->id, 0, reqs.size(), reqs.data());
+		unique_lock<mutex> l(b->lk);
+		while (b->pending > 0 && !b->failed) {
+			if (context.IsInterrupted()) {
+				throw InterruptException();
+			}
+			// hs_complete wakes it; the limit is for interrupts that nobody announces.
+			b->cv.wait_for(l, std::chrono::milliseconds(100));
+		}
+		b->CheckErrors(MaxErrorRatio(context));
+	}
+	Vector text(LogicalType::VARCHAR, rows.size());
+	auto d = FlatVector::GetData<string_t>(text);
+	for (idx_t r = 0; r < rows.size(); r++) {
+		if (b->rows[r].status == HS_OK) {
+			d[r] = StringVector::AddString(text, b->rows[r].text);
+		} else {
+			FlatVector::SetNull(text, r, true);
+		}
+	}
+	if (result.GetType().id() == LogicalTypeId::VARCHAR) {
+		result.Reference(text);
+	} else {
+		VectorOperations::DefaultCast(text, result, rows.size());
+	}
+	if (args.AllConstant() && rows.size() == 1) {
+		result.SetVectorType(VectorType::CONSTANT_VECTOR);
+	}
+}
+
+//===-------------------------------------------------------------- bind
+void CheckRequest(uint64_t env, const RequestWriter &w) {
+	auto err = goHsCheck(env, w.View());
+	if (err) {
+		string s(err);
+		free(err);
+		throw BinderException("%s", s);
+	}
+}
+
+static unique_ptr<FunctionData> Bind(ClientContext &context, ScalarFunction &function,
+                                     vector<unique_ptr<Expression>> &arguments) {
+	auto &spec = function.GetExtraFunctionInfo().Cast<CallInfo>().spec;
+	auto env = EnvOf(context);
+	RequestWriter w(spec.fn);
+	for (idx_t i = 0; i < arguments.size(); i++) {
+		auto &a = arguments[i];
+		if (function.arguments[i].id() == LogicalTypeId::ANY) {
+			// A name or a list of names; anything else is told apart here.
+			auto &t = a->return_type;
+			bool list = t.id() == LogicalTypeId::LIST || t.id() == LogicalTypeId::ARRAY;
+			auto target = list ? LogicalType::LIST(LogicalType::VARCHAR) : LogicalType::VARCHAR;
+			if (!list && t.id() != LogicalTypeId::VARCHAR && t.id() != LogicalTypeId::SQLNULL &&
+			    t.id() != LogicalTypeId::UNKNOWN && t.id() != LogicalTypeId::STRING_LITERAL) {
+				throw BinderException("[INVALID_ARGUMENT] %s must be VARCHAR or VARCHAR[], not %s", spec.args[i],
+				                      t.ToString());
+			}
+			a = BoundCastExpression::AddCastToType(context, std::move(a), target);
+			function.arguments[i] = target;
+		}
+		if (a->IsFoldable() && !a->HasParameter()) {
+			w.Add(ExpressionExecutor::EvaluateScalar(context, *a).DefaultCastAs(
+			    function.arguments[i].id() == LogicalTypeId::LIST ? LogicalType::LIST(LogicalType::VARCHAR)
+			                                                      : LogicalType::VARCHAR));
+		} else {
+			w.Unknown();
+		}
+	}
+	CheckRequest(env, w);
+	return make_uniq<CallBindData>(spec, env);
+}
+
+ScalarFunction MakeScalar(CallSpec spec, vector<LogicalType> args, LogicalType returns) {
+	ScalarFunction f(spec.name, std::move(args), std::move(returns), RunExec);
+	f.SetBindCallback(Bind);
+	// Volatile, or DuckDB would fold constant calls: the model would run during prepare.
+	f.SetVolatile();
+	f.SetFallible();
+	f.SetNullHandling(FunctionNullHandling::SPECIAL_HANDLING);
+	f.SetExtraFunctionInfo(make_shared_ptr<CallInfo>(std::move(spec)));
+	return f;
+}
+
+const CallSpec *IsCall(const Expression &e) {
+	if (e.GetExpressionClass() != ExpressionClass::BOUND_FUNCTION) {
+		return nullptr;
+	}
+	auto &f = e.Cast<BoundFunctionExpression>();
+	if (f.function.name == REQUEST || !f.bind_info) {
+		return nullptr;
+	}
+	auto b = dynamic_cast<const CallBindData *>(f.bind_info.get());
+	return b ? &b->spec : nullptr;
+}
+
+string CallName(const Expression &e) {
+	auto spec = IsCall(e);
+	return !spec ? e.GetName() : StringUtil::StartsWith(spec->name, "__") ? spec->name.substr(2) : spec->name;
+}
+
+void ToRequest(Expression &e) {
+	auto &f = e.Cast<BoundFunctionExpression>();
+	f.function.name = REQUEST;
+	f.function.SetFunctionCallback(PackExec);
+}
 } // namespace hyprstream

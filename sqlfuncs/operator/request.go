@@ -8,7 +8,7 @@ import (
 // Kind says what an argument of a call holds.
 type Kind uint8
 
-// The kinds, as packed by functions.cpp.
+// The kinds, as packed by functions.hpp.
 const (
 	Null    Kind = 0
 	Text    Kind = 1 // one value, numbers and booleans as DuckDB prints them

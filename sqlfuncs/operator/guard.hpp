@@ -1,5 +1,6 @@
 // Keeping clients' statements out of the data directory, also where it lies below
 // an allowed one: DuckDB's list of allowed directories knows no exception.
+#pragma once
 #include "hsop.h"
 #include "duckdb.hpp"
 #include "duckdb/common/file_opener.hpp"

@@ -1,4 +1,5 @@
 // Taking away functions of DuckDB's own that its configuration lock does not cover.
+#pragma once
 #include "hsop.h"
 #include "duckdb.hpp"
 #include "duckdb/catalog/catalog.hpp"

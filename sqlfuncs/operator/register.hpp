@@ -1,4 +1,5 @@
 // Putting it all into a database, at start.
+#pragma once
 #include "functions.hpp"
 #include "rewrite.hpp"
 #include "stream.hpp"

@@ -39,7 +39,7 @@ func TestModels(t *testing.T) {
 	if got := sql(t, s, "SELECT count(*), count(generate('tiny', 'word ' || range, max_tokens := 4)) FROM range(20)"); got != "20|20" {
 		t.Error(got)
 	}
-	if got := sql(t, s, "SELECT model, state, pid > 0, busy FROM ai.engines"); got != "tiny|ready|true|0" {
+	if got := sql(t, s, "SELECT model, state, pid > 0 FROM ai.engines"); got != "tiny|ready|true" {
 		t.Error(got)
 	}
 	if got := sql(t, s, `SELECT "function", model, rows, distinct_rows, failed_rows, completion_tokens > 0, error FROM ai.usage`); got != "generate|tiny|20|20|0|true|(null)" {

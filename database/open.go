@@ -27,7 +27,7 @@ type Config struct {
 	Dir          string        // data directory, made when it is not there
 	AllowDirs    []string      // below these, statements may read and write files; nil: everywhere (the embedded CLI)
 	Exe          string        // program the engine processes are started from; "" is this one
-	MemoryBudget int64         // bytes all loaded models may take, 0: no bound
+	MemoryBudget int64         // bytes all loaded models may take, 0: what is free now
 	IdleTimeout  time.Duration // a model idle that long is unloaded, 0: never
 	Logger       *slog.Logger  // nil: no log
 }
@@ -84,11 +84,16 @@ func (db *DB) open() error {
 	if db.catalog, err = catalog.Open(db.cfg.Dir, files.Path, db.log); err != nil {
 		return err
 	}
+	budget := db.cfg.MemoryBudget
+	if budget == 0 {
+		budget = int64(worker.FreeMemory())
+	}
 	db.engine = inference.New(inference.Config{
 		Registry: db.catalog, Runtime: processes{db.cfg.Exe, db.log}, Verify: files.Verify,
-		MemoryBudget: db.cfg.MemoryBudget, IdleTimeout: db.cfg.IdleTimeout, Logger: db.log,
+		MemoryBudget: budget, IdleTimeout: db.cfg.IdleTimeout, Logger: db.log,
 	})
-	statements := &catalog.Statements{Catalog: db.catalog, Files: files, Engine: db.engine, Allow: db.allow, Logger: db.log}
+	statements := &catalog.Statements{Catalog: db.catalog, Files: files, Engine: db.engine, Allow: db.allow, Logger: db.log,
+		Memory: budget / 2} // a second model should fit beside it
 	if err := statements.Sweep(); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"hyprstream/catalog"
 	"hyprstream/errs"
 	"hyprstream/inference"
+	"hyprstream/runtime/worker"
 	"hyprstream/sqlfuncs"
 	"hyprstream/sqlfuncs/operator"
 	"hyprstream/storage"

@@ -121,7 +121,7 @@ func load(spec *Spec, progress func(float64)) (*engine, decode.Info, error) {
 // newContext refuses what cannot fit at once: left alone, an absurd size is
 // filled for a minute before it fails. An accelerator's memory is not known here.
 func newContext(m *llama.Model, o llama.ContextOptions, accelerated bool) (*llama.Context, error) {
-	if free, least := freeMemory(), m.LeastContextBytes(o); !accelerated && free > 0 && least > free {
+	if free, least := FreeMemory(), m.LeastContextBytes(o); !accelerated && free > 0 && least > free {
 		return nil, fmt.Errorf("out of memory: it needs more than %d MiB and %d MiB are free", least>>20, free>>20)
 	}
 	return m.NewContext(o)

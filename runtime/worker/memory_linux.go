@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// freeMemory is how many bytes could be had without pushing others out, less a
+// FreeMemory is how many bytes could be had without pushing others out, less a
 // reserve for what they may want meanwhile. 0: not known.
-func freeMemory() uint64 {
+func FreeMemory() uint64 {
 	free := memInfo("/proc/meminfo", "MemAvailable:")
 	if limit := groupLimit(); limit > 0 {
 		free = min(free, limit)
@@ -23,7 +23,7 @@ func freeMemory() uint64 {
 // granted and ending in the system killing this process or another. It returns
 // what lifts the cap again. Without /proc it does nothing.
 func capMemory() (lift func(), err error) {
-	free, used := freeMemory(), memInfo("/proc/self/status", "VmData:")
+	free, used := FreeMemory(), memInfo("/proc/self/status", "VmData:")
 	if free == 0 {
 		return func() {}, nil
 	}

@@ -2,8 +2,8 @@
 
 package worker
 
-// freeMemory is not known here.
-func freeMemory() uint64 { return 0 }
+// FreeMemory is not known here.
+func FreeMemory() uint64 { return 0 }
 
 // capMemory does nothing here: the limit that it sets has no effect on systems
 // other than Linux.

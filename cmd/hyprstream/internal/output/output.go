@@ -44,6 +44,9 @@ func Write(w io.Writer, r array.RecordReader, opt Options) (rows int64, err erro
 	case "json":
 		return writeJSON(w, r)
 	}
+	if isPlan(r.Schema()) {
+		return writePlan(w, r)
+	}
 	return writeTable(w, r, opt)
 }
 

@@ -138,7 +138,7 @@ func vanishInLongQuery(t *testing.T, cl *client.Client) {
 }
 
 func vanishInUpdate(t *testing.T, cl *client.Client) {
-	update(t, cl, "SELECT 1") // connected
+	update(t, cl, "SELECT 1")                                  // connected
 	go cl.ExecuteUpdate(t.Context(), "INSERT INTO t "+endless) //nolint:errcheck // it dies with the connection
 	time.Sleep(20 * time.Millisecond)
 }

@@ -279,3 +279,16 @@ func TestOthersGoOn(t *testing.T) {
 		}
 	}
 }
+
+// TestPartsInOrder: an input larger than one part starts with its first rows.
+func TestPartsInOrder(t *testing.T) {
+	d := openTestDB(t)
+	got := d.must("SELECT count(*), count(DISTINCT generate('m', i::VARCHAR)) FROM range(150000) r(i)")
+	if got[0] != "150000|150000" {
+		t.Errorf("%v", got)
+	}
+	batches := d.engine.take()
+	if len(batches) != 3 || batches[0] != batches[1] || batches[2] > batches[0] {
+		t.Errorf("parts %v", batches)
+	}
+}

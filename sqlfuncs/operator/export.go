@@ -48,9 +48,9 @@ func goHsSubmit(env, conn, op, first, n C.uint64_t, reqs *C.hs_str) {
 	if len(calls) == 0 {
 		return
 	}
-	ctx := a.open(uint64(conn), uint64(op))
+	ctx, wait, done := a.open(uint64(conn), uint64(op))
 	a.wg.Add(1)
-	go a.run(ctx, uint64(op), calls, index)
+	go a.run(ctx, part{uint64(op), calls, index, wait, done})
 }
 
 //export goHsStream
@@ -62,7 +62,7 @@ func goHsStream(env, conn, op C.uint64_t, req C.hs_str) {
 		C.hs_end(op, p, n)
 		return
 	}
-	ctx := a.open(uint64(conn), uint64(op))
+	ctx, _, _ := a.open(uint64(conn), uint64(op))
 	a.wg.Add(1)
 	go a.stream(ctx, uint64(op), c)
 }

@@ -11,6 +11,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	duckdb "github.com/duckdb/duckdb-go-bindings"
@@ -84,9 +85,9 @@ type Attachment struct {
 	db      duckdb.Database
 	handler Handler
 
-	mu    sync.Mutex                    // guards the maps and closed
-	stmts map[uint64]context.Context    // by connection id: the running statement
-	ops   map[uint64]context.CancelFunc // by operator id
+	mu    sync.Mutex                 // guards the maps and closed
+	stmts map[uint64]context.Context // by connection id: the running statement
+	ops   map[uint64]*running        // by operator id
 	done  bool
 	wg    sync.WaitGroup // goroutines that answer
 }
@@ -112,7 +113,7 @@ func Attach(db duckdb.Database, h Handler, f Functions) (*Attachment, error) {
 	if v := duckdb.LibraryVersion(); v != headerVersion {
 		return nil, errs.New(errs.Internal, "operator.Attach", "linked with DuckDB %s, but built for %s: run `make deps build` again", v, headerVersion)
 	}
-	a := &Attachment{db: db, handler: h, stmts: map[uint64]context.Context{}, ops: map[uint64]context.CancelFunc{}}
+	a := &Attachment{db: db, handler: h, stmts: map[uint64]context.Context{}, ops: map[uint64]*running{}}
 	attachments.Lock()
 	attachments.next++
 	a.id = attachments.next
@@ -158,8 +159,8 @@ func (a *Attachment) Live() int {
 func (a *Attachment) Detach() {
 	a.mu.Lock()
 	a.done = true
-	for _, cancel := range a.ops {
-		cancel()
+	for _, r := range a.ops {
+		r.cancel()
 	}
 	a.mu.Unlock()
 	a.wg.Wait()
@@ -182,28 +183,41 @@ func find(env uint64) *Attachment {
 	return attachments.byID[env]
 }
 
-// open starts operator op: a context that ends with its statement, with the
-// operator, or with the attachment.
-func (a *Attachment) open(conn, op uint64) context.Context {
+// running is an operator whose calls are being answered.
+type running struct {
+	ctx    context.Context // ends with its statement, with the operator, or with the attachment
+	cancel context.CancelFunc
+	tail   chan struct{} // closed when the part submitted last is nearly done
+}
+
+// nearly is how many calls a part of an operator's input has left when the next
+// part starts: enough to keep every slot busy. Rows leave in order, so an earlier
+// start would only delay the first ones.
+const nearly = 512
+
+// open gives operator op's context, what its next part waits for (nil: nothing),
+// and what that part closes when it is nearly done.
+func (a *Attachment) open(conn, op uint64) (ctx context.Context, wait <-chan struct{}, done chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	parent := a.stmts[conn]
-	if parent == nil {
-		parent = context.Background()
-	}
-	ctx, cancel := context.WithCancel(parent)
-	if old := a.ops[op]; old != nil { // a later part of the same operator
-		a.ops[op] = func() { old(); cancel() }
-	} else {
-		a.ops[op] = cancel
+	r := a.ops[op]
+	if r == nil {
+		parent := a.stmts[conn]
+		if parent == nil {
+			parent = context.Background()
+		}
+		r = &running{}
+		r.ctx, r.cancel = context.WithCancel(parent)
+		a.ops[op] = r
+		attachments.Lock()
+		attachments.ops[op] = a
+		attachments.Unlock()
 	}
 	if a.done {
-		cancel()
+		r.cancel()
 	}
-	attachments.Lock()
-	attachments.ops[op] = a
-	attachments.Unlock()
-	return ctx
+	wait, r.tail = r.tail, make(chan struct{})
+	return r.ctx, wait, r.tail
 }
 
 func closeOperator(op uint64) {
@@ -215,11 +229,11 @@ func closeOperator(op uint64) {
 		return
 	}
 	a.mu.Lock()
-	cancel := a.ops[op]
+	r := a.ops[op]
 	delete(a.ops, op)
 	a.mu.Unlock()
-	if cancel != nil {
-		cancel()
+	if r != nil {
+		r.cancel()
 	}
 }
 
@@ -252,19 +266,47 @@ func answer(op, idx uint64, a Answer) {
 	C.hs_complete(C.uint64_t(op), C.uint64_t(idx), status, p, n)
 }
 
-func (a *Attachment) run(ctx context.Context, op uint64, calls []Call, index []uint64) {
+// part is what an operator hands over in one call: calls, the row each is of, and
+// its place among the operator's parts.
+type part struct {
+	op    uint64
+	calls []Call
+	index []uint64
+	wait  <-chan struct{}
+	done  chan struct{}
+}
+
+func (a *Attachment) run(ctx context.Context, p part) {
 	defer a.wg.Done()
+	release := sync.OnceFunc(func() { close(p.done) })
+	defer release()
 	defer func() {
 		if r := recover(); r != nil {
-			p, n := cText(panicText(r))
-			C.hs_fail(C.uint64_t(op), p, n)
+			fail(p.op, panicText(r))
 		}
 	}()
-	err := a.handler.Run(ctx, calls, func(i int, an Answer) { answer(op, index[i], an) })
-	if err != nil {
-		p, n := cText(message(err))
-		C.hs_fail(C.uint64_t(op), p, n)
+	if p.wait != nil {
+		select {
+		case <-p.wait:
+		case <-ctx.Done(): // Run says so for each row
+		}
 	}
+	var left atomic.Int64
+	left.Store(int64(len(p.calls)))
+	err := a.handler.Run(ctx, p.calls, func(i int, an Answer) {
+		answer(p.op, p.index[i], an)
+		if left.Add(-1) <= nearly {
+			release()
+		}
+	})
+	if err != nil {
+		fail(p.op, message(err))
+	}
+}
+
+func fail(op uint64, text string) {
+	p, n := cText(text)
+	C.hs_fail(C.uint64_t(op), p, n)
 }
 
 func (a *Attachment) stream(ctx context.Context, op uint64, c Call) {

@@ -52,7 +52,7 @@ class Neighbour:
             self.cur.execute(LONG)
             for _ in self.cur.fetch_record_batch():
                 self.started.set()
-        except dbapi.Error as e:
+        except (dbapi.Error, OSError) as e:  # pyarrow's reader gives an OSError for the cancel
             if not self.started.is_set():
                 print(e)
 

@@ -42,11 +42,11 @@ func integer(name string, min, max int64, put func(c *call, v int64)) func(*call
 	}
 }
 
-func number(name string, min, max float64, put func(c *call, v float32)) func(*call, operator.Arg) error {
+func number(name string, put func(c *call, v float32)) func(*call, operator.Arg) error {
 	return func(c *call, a operator.Arg) error {
-		v, err := strconv.ParseFloat(a.Text, 64)
-		if err != nil || math.IsNaN(v) || v < min || v > max {
-			return invalid("%s must be between %g and %g, not %s", name, min, max, a.Text)
+		v, err := strconv.ParseFloat(a.Text, 32)
+		if err != nil {
+			return invalid("%s must be a number, not %s", name, a.Text)
 		}
 		put(c, float32(v))
 		return nil
@@ -59,9 +59,6 @@ func boolean(put func(c *call, v bool)) func(*call, operator.Arg) error {
 		return nil
 	}
 }
-
-// maxStops bounds the stop strings of a call: each is looked for at every token.
-const maxStops = 1000
 
 // options are the arguments that all generating functions share, in the order in
 // which calls pack them, after model and prompt.
@@ -78,11 +75,11 @@ var options = []option{
 	{"adapter", "ANY", setAdapters},
 	{"system", "VARCHAR", func(c *call, a operator.Arg) error { c.req.System = a.Text; return nil }},
 	{"max_tokens", "INTEGER", integer("max_tokens", 1, 1<<20, func(c *call, v int64) { c.req.Params.MaxTokens = int(v) })},
-	{"temperature", "DOUBLE", number("temperature", 0, 100, func(c *call, v float32) { c.req.Params.Temperature = v })},
-	{"top_p", "DOUBLE", number("top_p", 0, 1, func(c *call, v float32) { c.req.Params.TopP = v })},
+	{"temperature", "DOUBLE", number("temperature", func(c *call, v float32) { c.req.Params.Temperature = v })},
+	{"top_p", "DOUBLE", number("top_p", func(c *call, v float32) { c.req.Params.TopP = v })},
 	{"top_k", "INTEGER", integer("top_k", 0, math.MaxInt32, func(c *call, v int64) { c.req.Params.TopK = int(v) })},
-	{"min_p", "DOUBLE", number("min_p", 0, 1, func(c *call, v float32) { c.req.Params.MinP = v })},
-	{"repeat_penalty", "DOUBLE", number("repeat_penalty", 0, 10, func(c *call, v float32) { c.req.Params.RepeatPenalty = v })},
+	{"min_p", "DOUBLE", number("min_p", func(c *call, v float32) { c.req.Params.MinP = v })},
+	{"repeat_penalty", "DOUBLE", number("repeat_penalty", func(c *call, v float32) { c.req.Params.RepeatPenalty = v })},
 	{"seed", "BIGINT", func(c *call, a operator.Arg) error {
 		v, err := strconv.ParseInt(a.Text, 10, 64)
 		if err != nil {
@@ -91,18 +88,7 @@ var options = []option{
 		c.req.Params.Seed = uint32(v) ^ uint32(v>>32)
 		return nil
 	}},
-	{"stop", "VARCHAR[]", func(c *call, a operator.Arg) error {
-		if len(a.List) > maxStops {
-			return invalid("stop has %d strings; %d is the most", len(a.List), maxStops)
-		}
-		for _, s := range a.List {
-			if s == "" {
-				return invalid("stop has an empty or NULL string, which would end every completion before its first word")
-			}
-		}
-		c.req.Params.Stop = a.List
-		return nil
-	}},
+	{"stop", "VARCHAR[]", func(c *call, a operator.Arg) error { c.req.Params.Stop = a.List; return nil }},
 	{"grammar", "VARCHAR", func(c *call, a operator.Arg) error { c.req.Params.Grammar = a.Text; return nil }},
 	{"timeout_ms", "BIGINT", integer("timeout_ms", 1, math.MaxInt32, func(c *call, v int64) {
 		c.req.Timeout = time.Duration(v) * time.Millisecond
@@ -181,6 +167,11 @@ func read(c operator.Call, opts []option) (out call, known bool, err error) {
 				return out, known, err
 			}
 		}
+	}
+	p := out.req.Params
+	p.MaxTokens = max(p.MaxTokens, 1) // 0 is the default; the option itself was checked
+	if err := p.Check(); err != nil {
+		return out, known, err
 	}
 	if out.req.Params.Temperature > 0 && !given(c, opts, "seed") {
 		out.req.Params.Seed = uint32(c.Nonce) * 2654435761 // any spread will do; equal for copies of one row

@@ -3,7 +3,6 @@ package decode
 import (
 	"context"
 	"errors"
-	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -59,7 +58,7 @@ func contextError(ctx context.Context) *errs.Error {
 // fault, for the loop to report in its turn.
 func (l *Loop) prepare(j *job) {
 	j.adapters, j.set = normalAdapters(j.req.Adapters)
-	if j.fault = checkParams(&j.req.Params); j.fault != nil {
+	if j.fault = j.req.Params.Check(); j.fault != nil {
 		return
 	}
 	for _, s := range j.req.Params.Stop {
@@ -98,31 +97,6 @@ func overflow(about string, tokens, limit int) *errs.Error {
 	return errs.New(errs.ContextOverflow, "decode",
 		"the prompt has %s%d tokens and the model's slots hold %d, one of them for the answer; shorten the prompt or raise the model's context_length",
 		about, tokens, limit)
-}
-
-// checkParams refuses values that no sampler takes.
-func checkParams(p *Params) *errs.Error {
-	bad := func(format string, args ...any) *errs.Error {
-		return errs.New(errs.InvalidArgument, "decode", format, args...)
-	}
-	within := func(v float32, hi float64) bool { return float64(v) >= 0 && float64(v) <= hi } // false for NaN
-	switch {
-	case p.MaxTokens < 1:
-		return bad("max_tokens is %d; it must be at least 1", p.MaxTokens)
-	case !within(p.Temperature, math.MaxFloat32):
-		return bad("temperature is %v; it must be 0 (greedy) or more", p.Temperature)
-	case !within(p.TopP, 1):
-		return bad("top_p is %v; it must be between 0 and 1", p.TopP)
-	case p.TopK < 0 || p.TopK > math.MaxInt32:
-		return bad("top_k is %d; it must be 0 (off) or more", p.TopK)
-	case !within(p.MinP, 1):
-		return bad("min_p is %v; it must be between 0 and 1", p.MinP)
-	case !within(p.RepeatPenalty, math.MaxFloat32):
-		return bad("repeat_penalty is %v; it must be above 0, 1 for none", p.RepeatPenalty)
-	case p.Grammar != "" && p.IgnoreEOS:
-		return bad("ignore_eos cannot be combined with a grammar, which must be able to end")
-	}
-	return nil
 }
 
 // ends says whether t is the end that the request waits for.

@@ -83,7 +83,7 @@ func (s *Statements) Run(ctx context.Context, sql string) (message string, err e
 	case ddl.DropAdapter:
 		return s.dropAdapter(ctx, st)
 	}
-	return "", errs.New(errs.Internal, "catalog", "statement %T is not implemented", st)
+	return "", errs.New(errs.Internal, "catalog", "no handler for a %T", st)
 }
 
 func (s *Statements) createModel(ctx context.Context, st ddl.CreateModel) (string, error) {

@@ -29,6 +29,8 @@ func (db *DB) registerTables(conn m.Connection) error {
 		"adapters": {columns: adapterColumns, rows: db.adapterRows},
 		"engines":  {columns: engineColumns, rows: db.engineRows},
 		"queries":  {columns: queryColumns, rows: db.queryRows},
+		"sessions": {columns: sessionColumns, rows: db.sessionRows},
+		"messages": {columns: messageColumns, rows: db.messageRows},
 		"usage":    {columns: usageColumns, rows: db.usageRows},
 	} {
 		t.name = "__ai_" + view
@@ -107,6 +109,28 @@ func (db *DB) engineRows() (out [][]any) {
 			int64(v.Restarts), v.Pinned, orNone(v.LoadedAt), orNone(v.IdleSince),
 			int64(v.Stats.PromptTokens), int64(v.Stats.SharedTokens), int64(v.Stats.CompletionTokens),
 			v.Stats.PrefillSeconds, v.Stats.DecodeSeconds, orNull(v.LastError)})
+	}
+	return out
+}
+
+var sessionColumns = []column{
+	{"session", text}, {"model", text}, {"messages", number}, {"created_at", instant}, {"used_at", instant},
+}
+
+func (db *DB) sessionRows() (out [][]any) {
+	for _, v := range db.dialogues.List() {
+		out = append(out, []any{v.ID, v.Model, int64(v.Messages), v.Created, v.Used})
+	}
+	return out
+}
+
+var messageColumns = []column{{"session", text}, {"seq", number}, {"role", text}, {"content", text}}
+
+func (db *DB) messageRows() (out [][]any) {
+	for _, v := range db.dialogues.List() {
+		for i, m := range db.dialogues.Messages(v.ID) {
+			out = append(out, []any{v.ID, int64(i), m.Role, m.Content})
+		}
 	}
 	return out
 }

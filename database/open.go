@@ -44,6 +44,8 @@ type DB struct {
 	funcs   *operator.Attachment
 	queries queries
 
+	dialogues *inference.Sessions // of chat()
+
 	mu       sync.Mutex // guards the fields below
 	sessions map[*Session]struct{}
 	closed   bool
@@ -68,7 +70,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{cfg: cfg, log: cfg.Logger, unlock: unlock, sessions: map[*Session]struct{}{}}
+	db := &DB{cfg: cfg, log: cfg.Logger, unlock: unlock, sessions: map[*Session]struct{}{}, dialogues: inference.NewSessions()}
 	if err := db.open(); err != nil {
 		_ = db.Close(ctx) // the first error is what counts
 		return nil, err
@@ -101,7 +103,7 @@ func (db *DB) open() error {
 	if err := db.openDuck(filepath.Join(db.cfg.Dir, mainFile)); err != nil {
 		return err
 	}
-	db.funcs, err = sqlfuncs.Register(db.duck, sqlfuncs.Deps{Engine: db.engine, Registry: db.catalog, Statements: statements})
+	db.funcs, err = sqlfuncs.Register(db.duck, sqlfuncs.Deps{Engine: db.engine, Registry: db.catalog, Statements: statements, Sessions: db.dialogues})
 	if err != nil {
 		return err
 	}

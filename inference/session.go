@@ -2,6 +2,7 @@ package inference
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"sync"
 	"time"
@@ -9,7 +10,10 @@ import (
 	"hyprstream/errs"
 )
 
-// Session is a dialogue that is kept.
+// maxSessions is how many dialogues are kept; the one used longest ago goes first.
+const maxSessions = 10000
+
+// Session describes a dialogue that is kept.
 type Session struct {
 	ID       string
 	Model    string
@@ -18,40 +22,97 @@ type Session struct {
 	Used     time.Time
 }
 
-// Sessions keeps dialogues in memory. It may be used from any goroutine.
+// Sessions keeps dialogues in memory, until the server stops. It may be used from
+// any goroutine.
 type Sessions struct {
 	mu   sync.Mutex
-	byID map[string]*session
+	byID map[string]*session // guarded by mu, and so are their fields
 }
 
 type session struct {
-	info     Session
+	info     Session // without Messages until the first turn is over
 	messages []Message
+	turn     chan struct{} // has one item while a turn is on
+	turns    int           // on or waited for
 }
 
 // NewSessions makes an empty store.
 func NewSessions() *Sessions { return &Sessions{byID: map[string]*session{}} }
 
-// Append adds messages to a session, which begins with the first. All of a
-// session's messages are for one model.
-func (s *Sessions) Append(id, model string, messages ...Message) error {
+// Turn is the right to speak in a session. Its holder calls End.
+type Turn struct {
+	Model    string    // "" in a new session
+	Messages []Message // so far
+
+	store *Sessions
+	s     *session
+}
+
+// Begin waits until nobody else speaks in a session and takes the turn.
+func (s *Sessions) Begin(ctx context.Context, id string) (*Turn, error) {
 	if id == "" {
-		return errs.New(errs.InvalidArgument, "chat", "the session has no name; give it one")
+		return nil, errs.New(errs.InvalidArgument, "chat", "the session has no name; give it one")
+	}
+	s.mu.Lock()
+	d := s.byID[id]
+	if d == nil {
+		s.evict()
+		d = &session{info: Session{ID: id, Created: time.Now()}, turn: make(chan struct{}, 1)}
+		s.byID[id] = d
+	}
+	d.turns++
+	s.mu.Unlock()
+	select {
+	case d.turn <- struct{}{}:
+	case <-ctx.Done():
+		s.leave(d)
+		return nil, contextError(ctx.Err())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := s.byID[id]
-	now := time.Now()
-	if d == nil {
-		d = &session{info: Session{ID: id, Model: model, Created: now}}
-		s.byID[id] = d
-	}
-	if d.info.Model != model {
-		return errs.New(errs.InvalidArgument, "chat", "session %q belongs to model %q, not %q; use another session", id, d.info.Model, model)
-	}
+	return &Turn{Model: d.info.Model, Messages: slices.Clone(d.messages), store: s, s: d}, nil
+}
+
+// Say adds what was said in this turn. A session's first turn fixes its model.
+func (t *Turn) Say(model string, messages ...Message) {
+	t.store.mu.Lock()
+	defer t.store.mu.Unlock()
+	d := t.s
+	d.info.Model, d.info.Used = model, time.Now()
 	d.messages = append(d.messages, messages...)
-	d.info.Messages, d.info.Used = len(d.messages), now
-	return nil
+	d.info.Messages = len(d.messages)
+}
+
+// End lets the next one speak.
+func (t *Turn) End() {
+	<-t.s.turn
+	t.store.leave(t.s)
+}
+
+// leave forgets a session in which nothing was said.
+func (s *Sessions) leave(d *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d.turns--
+	if d.turns == 0 && len(d.messages) == 0 {
+		delete(s.byID, d.info.ID)
+	}
+}
+
+// evict makes room for one more. mu is held.
+func (s *Sessions) evict() {
+	if len(s.byID) < maxSessions {
+		return
+	}
+	var oldest *session
+	for _, d := range s.byID {
+		if d.turns == 0 && (oldest == nil || d.info.Used.Before(oldest.info.Used)) {
+			oldest = d
+		}
+	}
+	if oldest != nil {
+		delete(s.byID, oldest.info.ID)
+	}
 }
 
 // Messages is a copy of a session's dialogue; nil when there is none.
@@ -64,22 +125,15 @@ func (s *Sessions) Messages(id string) []Message {
 	return nil
 }
 
-// Delete forgets a session and says whether there was one.
-func (s *Sessions) Delete(id string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, was := s.byID[id]
-	delete(s.byID, id)
-	return was
-}
-
 // List describes the sessions, by id.
 func (s *Sessions) List() []Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]Session, 0, len(s.byID))
 	for _, d := range s.byID {
-		out = append(out, d.info)
+		if len(d.messages) > 0 {
+			out = append(out, d.info)
+		}
 	}
 	slices.SortFunc(out, func(a, b Session) int { return cmp.Compare(a.ID, b.ID) })
 	return out

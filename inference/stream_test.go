@@ -3,7 +3,6 @@ package inference
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -110,36 +109,5 @@ func TestTrimmer(t *testing.T) {
 		if got != c[1] {
 			t.Errorf("%q: %q, want %q", c[0], got, c[1])
 		}
-	}
-}
-
-func TestSessions(t *testing.T) {
-	s := NewSessions()
-	steps := []struct {
-		id, model string
-		message   Message
-		code      errs.Code
-	}{
-		{"x", "a", Message{"user", "1"}, ""}, {"x", "a", Message{"assistant", "2"}, ""},
-		{"x", "b", Message{"user", "3"}, errs.InvalidArgument}, {"", "a", Message{"user", "4"}, errs.InvalidArgument}, {"w", "b", Message{"user", "5"}, ""},
-	}
-	for i, st := range steps {
-		if err := s.Append(st.id, st.model, st.message); errs.CodeOf(err) != st.code {
-			t.Errorf("step %d: %v", i, err)
-		}
-	}
-	got := s.Messages("x")
-	if fmt.Sprint(got) != "[{user 1} {assistant 2}]" {
-		t.Errorf("%v", got)
-	}
-	got[0].Content = "changed"
-	if s.Messages("x")[0].Content != "1" || s.Messages("none") != nil {
-		t.Error("messages are shared, or made up")
-	}
-	if l := s.List(); len(l) != 2 || l[0].ID != "w" || l[1].ID != "x" || l[1].Messages != 2 || l[1].Model != "a" {
-		t.Errorf("%+v", l)
-	}
-	if !s.Delete("x") || s.Delete("x") || len(s.List()) != 1 {
-		t.Error("delete")
 	}
 }

@@ -1,6 +1,7 @@
 package sqlfuncs
 
 import (
+	"fmt"
 	"strings"
 
 	"hyprstream/sqlfuncs/operator"
@@ -12,6 +13,7 @@ const (
 	fnGenerateTable
 	fnGenerateStream
 	fnCountTokens
+	fnChat
 )
 
 // tableOptions are those of FROM generate and FROM generate_stream.
@@ -22,7 +24,10 @@ var tableOptions = append(append([]option{}, options...), choicesOption)
 const onlyNamed = `"*" STRUCT("options are given by name" BOOLEAN) := NULL`
 
 func columns(opts []option) []operator.Column {
-	cs := []operator.Column{{Name: "model", Type: "VARCHAR"}, {Name: "prompt", Type: "VARCHAR"}}
+	return append([]operator.Column{{Name: "model", Type: "VARCHAR"}, {Name: "prompt", Type: "VARCHAR"}}, named(opts)...)
+}
+
+func named(opts []option) (cs []operator.Column) {
 	for _, o := range opts {
 		cs = append(cs, operator.Column{Name: o.name, Type: o.typ})
 	}
@@ -38,10 +43,27 @@ func modelAndText(text string) string {
 	return "model VARCHAR := '', " + text + " VARCHAR := '" + onlyText + "'"
 }
 
+// chatOptions are those of chat: the dialogue is the session's, the model an option.
+var chatOptions = func() []option {
+	opts := []option{{"model", "VARCHAR", func(c *call, a operator.Arg) error { c.req.Model = a.Text; return nil }}}
+	for _, o := range options {
+		if o.name != "messages" && o.name != "raw" {
+			opts = append(opts, o)
+		}
+	}
+	return opts
+}()
+
 // generateMacro gives the inner function its named options.
 func generateMacro() string {
-	params, args := []string{onlyNamed}, []string{}
-	for _, o := range options {
+	return macro("generate", modelAndText("prompt"), []string{"model", "prompt"}, options)
+}
+
+// macro gives the inner function __name its named options, after the parameters
+// that go by position.
+func macro(name, positional string, args []string, opts []option) string {
+	params := []string{positional, onlyNamed}
+	for _, o := range opts {
 		typ := o.typ + " "
 		if o.typ == "ANY" {
 			typ = ""
@@ -49,8 +71,7 @@ func generateMacro() string {
 		params = append(params, o.name+" "+typ+":= NULL")
 		args = append(args, o.name)
 	}
-	return "CREATE MACRO generate(" + modelAndText("prompt") + ", " + strings.Join(params, ", ") +
-		") AS __generate(model, prompt, " + strings.Join(args, ", ") + ")"
+	return fmt.Sprintf("CREATE MACRO %s(%s) AS __%[1]s(%[3]s)", name, strings.Join(params, ", "), strings.Join(args, ", "))
 }
 
 func functions() operator.Functions {
@@ -64,11 +85,14 @@ func functions() operator.Functions {
 		Scalars: []operator.Scalar{
 			{Fn: fnGenerate, Name: "__generate", Args: columns(options), Returns: "VARCHAR", Lift: true,
 				Groups: [][]int{{0}, promptOrMessages}},
+			{Fn: fnChat, Name: "__chat", Returns: "VARCHAR", Groups: [][]int{{0}, {1}},
+				Args: append([]operator.Column{{Name: "session", Type: "VARCHAR"}, {Name: "message", Type: "VARCHAR"}}, named(chatOptions)...)},
 			{Fn: fnCountTokens, Name: "__count_tokens", Args: columns(nil), Returns: "BIGINT",
 				Groups: [][]int{{0}, {1}}},
 		},
 		Macros: []string{
 			generateMacro(),
+			macro("chat", "session VARCHAR, message VARCHAR", []string{"session", "message"}, chatOptions),
 			"CREATE MACRO count_tokens(" + modelAndText("text") + ") AS __count_tokens(model, text)",
 		},
 		Tables: []operator.Table{

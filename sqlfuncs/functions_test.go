@@ -292,3 +292,29 @@ func TestPartsInOrder(t *testing.T) {
 		t.Errorf("parts %v", batches)
 	}
 }
+
+func TestChat(t *testing.T) {
+	d := openTestDB(t)
+	for _, c := range []struct{ sql, want string }{
+		{"SELECT chat('s', 'one')", "<m:>user=one;"},
+		{"SELECT chat('s', 'two')", "<m:>user=one;assistant=<m:>user=one;;user=two;"},
+		{"SELECT chat('t', 'one', model := 'n')", "<n:>user=one;"},
+		{"SELECT chat('t', 'x') LIKE '<n:>%user=x;'", "true"},
+		{"SELECT chat(NULL, 'x'), chat('s', NULL)", "NULL|NULL"},
+		{"SELECT count(chat('u' || i % 3, 'm' || i)) FROM range(9) r(i)", "9"},
+	} {
+		if got := strings.Join(d.must(c.sql), ","); got != c.want {
+			t.Errorf("%s\n got %s\nwant %s", c.sql, got, c.want)
+		}
+	}
+	for _, c := range []struct{ sql, want string }{
+		{"SELECT chat('t', 'x', model := 'm')", "belongs to model"},
+		{"SELECT chat('', 'x')", "no name"},
+		{"SELECT chat('v', 'x', model := 'mm')", "[MODEL_NOT_FOUND]"},
+		{"SELECT chat('v', 'x', messages := '[]')", "Candidate macros"},
+	} {
+		if _, err := d.query(d.conn, c.sql); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s\n got %v\nwant %s", c.sql, err, c.want)
+		}
+	}
+}

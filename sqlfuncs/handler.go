@@ -31,6 +31,7 @@ type Deps struct {
 	Engine     Engine
 	Registry   inference.Registry // checks names at prepare
 	Statements Statements
+	Sessions   *inference.Sessions // of chat
 }
 
 // Register puts the functions, the operator and the statements into db. Detach
@@ -53,6 +54,8 @@ func optionsOf(fn uint16) []option {
 		return tableOptions
 	case fnCountTokens:
 		return nil
+	case fnChat:
+		return chatOptions
 	}
 	return options
 }
@@ -64,7 +67,11 @@ func (h *handler) Check(c operator.Call) error {
 	if err != nil {
 		return err
 	}
-	if arguments(c.Args)[0].Kind == operator.Unknown || c.Args[0].Kind == operator.Null {
+	named := arguments(c.Args)[0]
+	if c.Fn == fnChat {
+		named = c.Args[2] // NULL: the session's model, or the default
+	}
+	if named.Kind != operator.Text {
 		return nil
 	}
 	m, err := h.Registry.Model(call.req.Model)
@@ -86,6 +93,8 @@ func (h *handler) Run(ctx context.Context, calls []operator.Call, done func(int,
 		return h.generate(ctx, calls, done)
 	case fnCountTokens:
 		return h.countTokens(ctx, calls, done)
+	case fnChat:
+		return h.chat(ctx, calls, done)
 	}
 	return errs.New(errs.Internal, "sqlfuncs", "function %d has no rows", calls[0].Fn)
 }

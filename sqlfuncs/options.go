@@ -159,7 +159,7 @@ func read(c operator.Call, opts []option) (out call, known bool, err error) {
 		}
 		switch i {
 		case 0:
-			out.req.Model = a.Text
+			out.req.Model = a.Text // chat: the session's name, which chat replaces
 		case 1:
 			out.req.Prompt = a.Text
 		default:

@@ -1,0 +1,74 @@
+package sqlfuncs
+
+import (
+	"context"
+	"sync"
+
+	"hyprstream/errs"
+	"hyprstream/inference"
+	"hyprstream/sqlfuncs/operator"
+)
+
+// chat answers each row in its session. Rows of one session speak one after the
+// other, in row order; sessions go side by side. A turn that fails leaves its
+// session as it was.
+func (h *handler) chat(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
+	bySession := map[string][]int{}
+	for i, c := range calls {
+		bySession[c.Args[0].Text] = append(bySession[c.Args[0].Text], i)
+	}
+	recorderOf(ctx).Expect("chat", "", len(calls), len(calls))
+	var wg sync.WaitGroup
+	var mu sync.Mutex // done is called by one at a time
+	for session, rows := range bySession {
+		wg.Go(func() {
+			for _, i := range rows {
+				a := h.turn(ctx, session, calls[i])
+				mu.Lock()
+				done(i, a)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return ctx.Err()
+}
+
+// turn says one message and keeps the answer.
+func (h *handler) turn(ctx context.Context, session string, c operator.Call) operator.Answer {
+	r, _, err := read(c, chatOptions)
+	if err != nil {
+		return operator.Answer{Err: asError(err), Fail: r.fail}
+	}
+	if c.Args[2].Kind == operator.Null {
+		r.req.Model = "" // read has put the session's name there
+	}
+	t, err := h.Sessions.Begin(ctx, session)
+	if err != nil {
+		return operator.Answer{Err: asError(err), Fail: r.fail}
+	}
+	defer t.End()
+	if r.req.Model == "" {
+		r.req.Model = t.Model
+	}
+	m, err := h.Registry.Model(r.req.Model)
+	if err == nil && t.Model != "" && t.Model != m.Name {
+		err = errs.New(errs.InvalidArgument, "chat", "session %q belongs to model %q, not %q; use another session", session, t.Model, m.Name)
+	}
+	if err != nil {
+		return operator.Answer{Err: asError(err), Fail: r.fail}
+	}
+	said := inference.Message{Role: "user", Content: r.req.Prompt}
+	r.req.Model, r.req.Prompt, r.req.Messages = m.Name, "", append(t.Messages, said)
+	var answer inference.Completion
+	err = h.Engine.Generate(ctx, []inference.Request{r.req}, func(_ int, c inference.Completion) { answer = c })
+	if err == nil && answer.Err != nil {
+		err = answer.Err
+	}
+	recorderOf(ctx).Row("chat", answer, 1)
+	if err != nil {
+		return operator.Answer{Err: asError(err), Fail: r.fail}
+	}
+	t.Say(m.Name, said, inference.Message{Role: "assistant", Content: answer.Text})
+	return operator.Answer{Text: answer.Text}
+}

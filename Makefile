@@ -83,7 +83,7 @@ $(STAMPS)/venv:
 
 $(STAMPS)/python: tests/requirements.txt | $(STAMPS)/venv
 	@echo "[python] packages of tests/requirements.txt"
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
+	@$(PYTHON) -m pip install --quiet --no-compile --disable-pip-version-check -r $<
 	@touch $@
 
 $(LLAMA_STAMP): | $(STAMPS)/venv
@@ -114,7 +114,7 @@ $(MODEL): | $(STAMPS)/venv
 # Only the packages that this platform compiles: `go mod download` would fetch every platform's DuckDB.
 $(STAMPS)/go-modules: go.mod go.sum
 	@echo "[go] modules"
-	@go list -deps -test ./... >/dev/null
+	@go list -deps ./... >/dev/null
 	@mkdir -p $(@D) && touch $@
 
 $(JDBC):

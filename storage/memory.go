@@ -57,6 +57,9 @@ func EstimateMemory(info FileInfo, contextLength, slots int) int64 {
 		slots = defaultSlots
 	}
 	context, n := int64(contextLength), int64(slots)
+	if slots >= 4 && slots < 256 {
+		n++ // the worker's sequence for a prefix that rows share
+	}
 	// A window's cache also holds the batch being computed.
 	window := min(context, info.KV.Window+microBatch)
 	kv := n * (context*info.KV.TokenBytes + window*info.KV.WindowBytes)

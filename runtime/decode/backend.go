@@ -23,6 +23,8 @@ type Backend interface {
 	Sampler(p Params, prompt []Token) (Sampler, error)
 	// Clear empties a slot, or all of them when slot is -1.
 	Clear(slot int)
+	// Copy fills an empty slot with all that is in another.
+	Copy(from, to int) error
 	// Adapt applies exactly these adapters to all that is decoded from now on.
 	Adapt(adapters []Adapter) error
 }

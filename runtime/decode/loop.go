@@ -17,8 +17,12 @@ type Options struct {
 	BatchSize int          // tokens per Decode, at least Info.Slots
 	Ahead     int          // requests of one Submit that are tokenized and queued before the rest waits; 0: 4 per slot
 	SetBound  int          // admissions of one adapter set while another waits; 0: 4 per slot
+	Share     bool         // the backend has one slot more than Info.Slots, for a prefix that requests share
 	Logger    *slog.Logger // nil: discarded
 }
+
+// mostTogether bounds the tokenizing that a Submit's first request waits for.
+const mostTogether = 16
 
 // Loop decodes requests side by side. Its methods are safe for concurrent use.
 type Loop struct {
@@ -40,6 +44,7 @@ type Loop struct {
 	slots   []*sequence // nil: free
 	running []*sequence // in the order of admission
 	adapted string      // the set the backend has been given
+	prefix  *prefix     // nil: not Options.Share
 	timed   bool        // some queued job has a deadline
 	swept   time.Time   // when deadlines in the queue were last looked at
 	entries []Entry     // of the batch being built
@@ -64,6 +69,9 @@ func NewLoop(b Backend, v Vocab, opt Options) *Loop {
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
 		queue: newQueue(opt.SetBound), slots: make([]*sequence, slots),
 		stats: Stats{IdleSince: time.Now()},
+	}
+	if opt.Share {
+		l.prefix = &prefix{slot: slots}
 	}
 	go l.run()
 	return l
@@ -114,6 +122,9 @@ func (l *Loop) Submit(ctx context.Context, reqs []Request, sink func(Event)) err
 		l.sweep.Store(true)
 		l.poke()
 	})()
+	// The first jobs are queued together, so that the loop sees what they share.
+	first := min(len(reqs), len(l.slots), l.opt.Ahead, mostTogether)
+	var together []*job
 	for i := range reqs {
 		j := &job{call: c, index: i, req: &reqs[i]}
 		select {
@@ -123,7 +134,12 @@ func (l *Loop) Submit(ctx context.Context, reqs []Request, sink func(Event)) err
 		case <-ctx.Done():
 			c.ended.Store(true) // the loop reports it for all that is left, none tokenized
 		}
-		if !l.enqueue(j) {
+		if together = append(together, j); i < first-1 && !c.ended.Load() {
+			continue
+		}
+		enqueued := l.enqueue(together)
+		together = nil
+		if !enqueued {
 			break // closed: nothing of this call will be served any more
 		}
 		if c.ended.Load() {
@@ -150,14 +166,14 @@ func errClosed() *errs.Error {
 	return errs.New(errs.EngineUnavailable, "decode", "the model is being unloaded; try again")
 }
 
-func (l *Loop) enqueue(j *job) bool {
+func (l *Loop) enqueue(jobs []*job) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return false
 	}
-	l.inbox = append(l.inbox, j)
-	l.stats.Queued++
+	l.inbox = append(l.inbox, jobs...)
+	l.stats.Queued += len(jobs)
 	l.stats.IdleSince = time.Time{}
 	l.poke()
 	return true
@@ -189,7 +205,15 @@ func (l *Loop) run() {
 			return
 		}
 		l.expire()
-		l.admit()
+		if l.prefix.pending() && l.queue.n == 0 {
+			l.unplan()
+		}
+		if !l.prefix.pending() {
+			l.admit()
+		}
+		if l.prefix.pending() {
+			l.advance()
+		}
 		if len(l.running) > 0 {
 			l.step()
 			continue
@@ -222,6 +246,9 @@ func (l *Loop) abandon() {
 	for len(l.running) > 0 {
 		l.fail(l.running[0], errClosed())
 	}
+	if l.prefix != nil {
+		l.backend.Clear(l.prefix.slot)
+	}
 	l.publish()
 }
 
@@ -250,7 +277,7 @@ func (l *Loop) expire() {
 	}
 }
 
-// admit fills free slots from the queue.
+// admit fills free slots from the queue, until a job must wait for a prefix.
 func (l *Loop) admit() {
 	for slot := range l.slots {
 		for l.slots[slot] == nil {
@@ -258,13 +285,17 @@ func (l *Loop) admit() {
 			if j == nil {
 				return
 			}
-			l.start(j, slot)
+			if !l.start(j, slot) {
+				l.queue.putBack(j)
+				return
+			}
 		}
 	}
 }
 
-// start puts a job into a free slot, or ends it where that cannot be.
-func (l *Loop) start(j *job, slot int) {
+// start puts a job into a free slot, or ends it where that cannot be. false: it
+// must wait for its prefix, and nothing was done.
+func (l *Loop) start(j *job, slot int) bool {
 	fault := j.fault
 	if fault == nil {
 		fault = j.verdict(time.Now())
@@ -274,20 +305,25 @@ func (l *Loop) start(j *job, slot int) {
 	}
 	if fault != nil {
 		l.reject(j, fault)
-		return
+		return true
+	}
+	if l.plan(j) {
+		return false
 	}
 	sampler, err := l.backend.Sampler(j.req.Params, j.prompt)
 	if err != nil {
 		l.reject(j, asError(err, errs.InvalidArgument, "the request's sampling options are refused"))
-		return
+		return true
 	}
 	j.leaveQueue()
+	have, shared := l.borrow(j, slot)
 	s := &sequence{
-		job: j, slot: int32(slot), sampler: sampler, pending: j.prompt,
+		job: j, slot: int32(slot), sampler: sampler, pos: have, shared: shared, pending: j.prompt[have:],
 		text: textOut{stops: j.stops}, admitted: time.Now(),
 	}
 	l.slots[slot] = s
 	l.running = append(l.running, s)
+	return true
 }
 
 // adapt gives the backend a job's adapter set. Nothing else is running when
@@ -298,6 +334,9 @@ func (l *Loop) adapt(j *job) *errs.Error {
 		return nil
 	}
 	l.backend.Clear(-1)
+	if l.prefix != nil {
+		l.prefix.empty()
+	}
 	if err := l.backend.Adapt(j.adapters); err != nil {
 		l.adapted = "?" // unknown: the next job sets it again
 		return asError(err, errs.InvalidModelFile, "an adapter cannot be applied")

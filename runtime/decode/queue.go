@@ -72,6 +72,19 @@ func (q *queue) pop(set string, counted bool) *job {
 	return j
 }
 
+// putBack makes j, the last job that was taken, the next one again.
+func (q *queue) putBack(j *job) {
+	q.sets[j.set] = slices.Insert(q.sets[j.set], 0, j)
+	q.used = max(0, q.used-1)
+	q.n++
+}
+
+// peek gives the next jobs of the current set, at most n.
+func (q *queue) peek(n int) []*job {
+	jobs := q.sets[q.current]
+	return jobs[:min(n, len(jobs))]
+}
+
 // remove takes out all jobs that drop says yes to, in the order they came.
 func (q *queue) remove(drop func(*job) bool) []*job {
 	var out []*job

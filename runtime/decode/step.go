@@ -14,6 +14,7 @@ type sequence struct {
 	slot    int32
 	sampler Sampler
 	pos     int     // tokens in the cache
+	shared  int     // of them: not computed for this request
 	pending []Token // to be computed: the rest of the prompt, or the last chosen token
 	text    textOut
 	tokens  []Token
@@ -160,7 +161,7 @@ func (l *Loop) end(s *sequence, text string, token Token, logprob float64, why F
 	now := time.Now()
 	r := &Result{
 		Text: s.text.all.String(), FinishReason: why, CompletionTokens: s.count, Tokens: s.tokens,
-		PromptTokens: min(s.pos, len(s.job.prompt)), Logprob: s.logprob,
+		PromptTokens: min(s.pos, len(s.job.prompt)), SharedTokens: s.shared, Logprob: s.logprob,
 		Queue: s.admitted.Sub(s.job.call.begun), Err: e,
 	}
 	if s.first.IsZero() {

@@ -107,7 +107,7 @@ type Info struct {
 type Stats struct {
 	Busy, Queued                  int // slots in use, requests waiting
 	Steps                         uint64
-	PromptTokens, SharedTokens    uint64
+	PromptTokens, SharedTokens    uint64 // computed were PromptTokens less SharedTokens
 	CompletionTokens              uint64
 	PrefillSeconds, DecodeSeconds float64
 	IdleSince                     time.Time // zero while busy

@@ -24,6 +24,16 @@ const (
 	defaultBatch   = 512
 )
 
+// prefixSlots is how many sequences a context has beside its slots, for the
+// prefix that requests share: storage.EstimateMemory counts the same. Few slots
+// gain little by it, and llama.cpp has at most 256 sequences.
+func prefixSlots(slots int) int {
+	if slots >= 4 && slots < 256 {
+		return 1
+	}
+	return 0
+}
+
 // verify hashes the file and compares. progress is called with 0..1.
 func verify(ctx context.Context, path, want string, progress func(float64)) error {
 	f, err := os.Open(path)
@@ -83,16 +93,18 @@ func load(spec *Spec, progress func(float64)) (*engine, decode.Info, error) {
 		return nil, decode.Info{}, loadError(err, "the model file "+spec.Path+" cannot be loaded",
 			"check that it is a whole GGUF file of a language model")
 	}
-	o := llama.ContextOptions{Length: spec.ContextLength, Slots: spec.Slots, Batch: spec.BatchSize, Threads: spec.Threads}
-	if o.Slots == 0 {
-		o.Slots = defaultSlots
+	slots := spec.Slots
+	if slots == 0 {
+		slots = defaultSlots
 	}
+	o := llama.ContextOptions{Length: spec.ContextLength, Slots: slots + prefixSlots(slots), Batch: spec.BatchSize, Threads: spec.Threads}
 	if o.Length == 0 {
 		o.Length = min(defaultContext, m.TrainedContext())
 	}
 	if o.Batch == 0 {
-		o.Batch = max(defaultBatch, o.Slots)
+		o.Batch = defaultBatch
 	}
+	o.Batch = max(o.Batch, o.Slots)
 	if o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0) // what the container grants, not what the machine has
 	}
@@ -100,7 +112,7 @@ func load(spec *Spec, progress func(float64)) (*engine, decode.Info, error) {
 	if err != nil {
 		m.Close()
 		return nil, decode.Info{}, loadError(err,
-			fmt.Sprintf("the model %s cannot get a context of %d tokens in %d slots", name, o.Length, o.Slots),
+			fmt.Sprintf("the model %s cannot get a context of %d tokens in %d slots", name, o.Length, slots),
 			"lower context_length or slots")
 	}
 	e := &engine{model: m, ctx: c, adapters: map[string]*llama.Adapter{}}
@@ -112,7 +124,7 @@ func load(spec *Spec, progress func(float64)) (*engine, decode.Info, error) {
 	}
 	e.Clear(-1)
 	return e, decode.Info{
-		ContextLength: min(o.Length, c.SequenceLength()), Slots: o.Slots, Vocabulary: m.Size(), Embedding: m.Embedding(),
+		ContextLength: min(o.Length, c.SequenceLength()), Slots: slots, Vocabulary: m.Size(), Embedding: m.Embedding(),
 		Parameters: m.Parameters(), WeightBytes: m.WeightBytes(), ChatTemplate: m.ChatTemplate(),
 		BOS: e.special(m.BOS()), EOS: e.special(m.EOS()), AddsBOS: m.AddsBOS(), Build: "llama.cpp " + llama.Version(),
 	}, nil
@@ -167,6 +179,14 @@ func (e *engine) Decode(batch []decode.Entry) error {
 
 // Clear implements decode.Backend.
 func (e *engine) Clear(slot int) { e.ctx.Remove(slot) }
+
+// Copy implements decode.Backend.
+func (e *engine) Copy(from, to int) error {
+	if !e.ctx.Copy(from, to) {
+		return fmt.Errorf("sequence %d cannot be copied to %d", from, to)
+	}
+	return nil
+}
 
 // Adapt implements decode.Backend. A file is read once; its path holds one
 // content for ever.

@@ -27,6 +27,8 @@ type Model struct {
 	BeforeDecode func(batch []decode.Entry) error
 	// Cells bounds the tokens in all slots together; 0: no bound.
 	Cells int
+	// CopyError is what Copy fails with.
+	CopyError error
 
 	mu       sync.Mutex // guards what follows: tests look while the loop runs
 	adapters []decode.Adapter
@@ -36,6 +38,7 @@ type Model struct {
 	Faults   []string         // broken promises of the loop
 	Batches  [][]decode.Entry
 	Sets     [][]decode.Adapter // as Adapt was called
+	Copies   int
 }
 
 var (
@@ -98,6 +101,22 @@ func (m *Model) Clear(slot int) {
 	delete(m.cache, int32(slot))
 }
 
+// Copy fills an empty slot with the whole of another.
+func (m *Model) Copy(from, to int) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.CopyError != nil {
+		return m.CopyError
+	}
+	src, dst := int32(from), int32(to)
+	if len(m.cache[src]) == 0 || len(m.cache[dst]) > 0 {
+		m.fault("copy of slot %d with %d tokens onto slot %d with %d", from, len(m.cache[src]), to, len(m.cache[dst]))
+	}
+	m.cache[dst], m.under[dst] = slices.Clone(m.cache[src]), m.under[src]
+	m.Copies++
+	return nil
+}
+
 // Adapt changes the set that Reply is given. A path that contains "broken" fails.
 func (m *Model) Adapt(adapters []decode.Adapter) error {
 	m.mu.Lock()
@@ -145,15 +164,17 @@ func (m *Model) Sampler(p decode.Params, prompt []decode.Token) (decode.Sampler,
 	if m.Reply != nil {
 		reply = m.Reply(string(text), m.adapters)
 	}
-	return &sampler{m: m, p: p, reply: reply, seed: p.Seed}, nil
+	return &sampler{m: m, p: p, prompt: prompt, reply: reply, seed: p.Seed}, nil
 }
 
 type sampler struct {
-	m     *Model
-	p     decode.Params
-	reply string
-	at    int
-	seed  uint32
+	m      *Model
+	p      decode.Params
+	prompt []decode.Token
+	said   []decode.Token
+	reply  string
+	at     int
+	seed   uint32
 }
 
 func (s *sampler) Close() {}
@@ -161,25 +182,42 @@ func (s *sampler) Close() {}
 func (s *sampler) Sample(i int, _ bool) (decode.Token, float64, error) {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
-	if _, ok := s.m.outputs[i]; !ok {
+	slot, ok := s.m.outputs[i]
+	if !ok {
 		return -1, 0, fmt.Errorf("entry %d has no output", i)
 	}
+	if want := append(slices.Clone(s.prompt), s.said...); !slices.Equal(s.m.cache[slot], want) {
+		s.m.fault("slot %d holds %v when its sequence is %v", slot, s.m.cache[slot], want)
+	}
+	t := s.choose()
+	s.said = append(s.said, t)
+	return t, s.logprob(), nil
+}
+
+func (s *sampler) logprob() float64 {
+	if s.p.Temperature > 0 {
+		return -1
+	}
+	return -0.5
+}
+
+func (s *sampler) choose() decode.Token {
 	if s.p.Temperature > 0 {
 		s.seed = s.seed*1664525 + 1013904223
-		return decode.Token('a' + s.seed>>16%26), -1, nil
+		return decode.Token('a' + s.seed>>16%26)
 	}
 	if s.at >= len(s.reply) {
 		if s.p.IgnoreEOS {
-			return '.', -0.5, nil
+			return '.'
 		}
-		return EOS, -0.5, nil
+		return EOS
 	}
 	t := decode.Token(s.reply[s.at])
 	s.at++
 	if t == 1 {
 		t = EndOfTurn
 	}
-	return t, -0.5, nil
+	return t
 }
 
 // Tokenize gives bytes; "<end_of_turn>" in special text is one token.

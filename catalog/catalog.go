@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -128,28 +129,23 @@ func key(name string) string { return strings.ToLower(name) }
 func (c *Catalog) Models() []Model {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	out := make([]Model, 0, len(c.models))
-	for _, v := range c.models {
-		out = append(out, v)
-	}
-	slices.SortFunc(out, func(a, b Model) int {
-		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.Name, b.Name))
-	})
-	return out
+	return oldestFirst(c.models, func(v Model) (time.Time, string) { return v.CreatedAt, v.Name })
 }
 
 // Adapters are all adapters, oldest first.
 func (c *Catalog) Adapters() []Adapter {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	out := make([]Adapter, 0, len(c.adapts))
-	for _, v := range c.adapts {
-		out = append(out, v)
-	}
-	slices.SortFunc(out, func(a, b Adapter) int {
-		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.Name, b.Name))
+	return oldestFirst(c.adapts, func(v Adapter) (time.Time, string) { return v.CreatedAt, v.Name })
+}
+
+// oldestFirst lists rows by creation, and by name where that is equal.
+func oldestFirst[T any](rows map[string]T, of func(T) (created time.Time, name string)) []T {
+	return slices.SortedFunc(maps.Values(rows), func(a, b T) int {
+		ta, na := of(a)
+		tb, nb := of(b)
+		return cmp.Or(ta.Compare(tb), cmp.Compare(na, nb))
 	})
-	return out
 }
 
 // FindModel is the row of a model; "" is the default.

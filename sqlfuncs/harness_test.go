@@ -221,3 +221,11 @@ func (d *testDB) must(sql string) []string {
 func stringAt(p unsafe.Pointer, i int) string {
 	return duckdb.StringTData((*duckdb.StringT)(unsafe.Add(p, i*16)))
 }
+
+// answers checks a statement's rows, joined by ",".
+func (d *testDB) answers(sql, want string) {
+	d.t.Helper()
+	if got := strings.Join(d.must(sql), ","); got != want {
+		d.t.Errorf("%s\n got %s\nwant %s", sql, got, want)
+	}
+}

@@ -119,29 +119,27 @@ func parameters(args []any) (arrow.RecordBatch, error) {
 		case nil:
 			cols[i] = array.NewNull(1)
 		case string:
-			b := array.NewStringBuilder(memory.DefaultAllocator)
-			b.Append(v)
-			cols[i] = b.NewArray()
-			b.Release()
+			cols[i] = single(array.NewStringBuilder(memory.DefaultAllocator), v)
 		case bool:
-			b := array.NewBooleanBuilder(memory.DefaultAllocator)
-			b.Append(v)
-			cols[i] = b.NewArray()
-			b.Release()
+			cols[i] = single(array.NewBooleanBuilder(memory.DefaultAllocator), v)
 		case int64:
-			b := array.NewInt64Builder(memory.DefaultAllocator)
-			b.Append(v)
-			cols[i] = b.NewArray()
-			b.Release()
+			cols[i] = single(array.NewInt64Builder(memory.DefaultAllocator), v)
 		case float64:
-			b := array.NewFloat64Builder(memory.DefaultAllocator)
-			b.Append(v)
-			cols[i] = b.NewArray()
-			b.Release()
+			cols[i] = single(array.NewFloat64Builder(memory.DefaultAllocator), v)
 		default:
 			return nil, errs.New(errs.Internal, "cli", "a parameter of type %T cannot be sent", v)
 		}
 		fields[i] = arrow.Field{Name: "", Type: cols[i].DataType(), Nullable: true}
 	}
 	return array.NewRecordBatch(arrow.NewSchema(fields, nil), cols, 1), nil
+}
+
+// single is an array of one value. It takes the builder.
+func single[T any, B interface {
+	array.Builder
+	Append(T)
+}](b B, v T) arrow.Array {
+	defer b.Release()
+	b.Append(v)
+	return b.NewArray()
 }

@@ -20,6 +20,10 @@ inline void hs_fail(hs_error * err, const char * what) {
     if (err != nullptr) snprintf(err->msg, sizeof(err->msg), "%s", what);
 }
 
+#ifdef HS_VNNI_KERNEL
+void hs_kernel_init(void); // before the first model is loaded
+#endif
+
 // hs_guard runs f and turns a C++ exception into *err and the value bad.
 template <typename T, typename F>
 T hs_guard(hs_error * err, T bad, F && f) {

@@ -31,6 +31,9 @@ void hs_init(const char * backend_dir) {
     if (ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) == nullptr) {
         ggml_backend_load_all_from_path(backend_dir); // the shared build has its CPU variants in files
     }
+#ifdef HS_VNNI_KERNEL
+    hs_kernel_init();
+#endif
     llama_backend_init();
 }
 

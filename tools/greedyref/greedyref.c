@@ -4,8 +4,8 @@
 //   greedyref MODEL TOKENS [THREADS] < prompts
 //
 // Prompts are separated by NUL bytes. Each gives one line: the ids of at most
-// TOKENS tokens up to the end of generation, a tab, and the smallest margin
-// between the best two logits on the way, with the step it was at.
+// TOKENS tokens up to the end of generation, a tab, and for each step the margin
+// between the best two logits.
 #include "llama.h"
 
 #include <stdio.h>
@@ -57,23 +57,24 @@ static void generate(struct llama_context * ctx, const struct llama_vocab * voca
     llama_memory_clear(llama_get_memory(ctx), true);
     struct llama_sampler * greedy = llama_sampler_init_greedy();
     struct llama_batch batch = llama_batch_get_one(tokens, n);
-    float least = 1e30f;
-    int   at = -1;
+    float * margins = need(malloc(sizeof(float) * max), "malloc");
+    int steps = 0;
     llama_token id;
     for (int i = 0; i < max; i++) {
         if (llama_decode(ctx, batch) != 0) {
             fprintf(stderr, "greedyref: decoding failed\n");
             exit(1);
         }
-        const float m = margin(llama_get_logits_ith(ctx, -1), llama_vocab_n_tokens(vocab));
-        if (m < least) { least = m; at = i; }
+        margins[steps++] = margin(llama_get_logits_ith(ctx, -1), llama_vocab_n_tokens(vocab));
         id = llama_sampler_sample(greedy, ctx, -1);
         if (llama_vocab_is_eog(vocab, id)) break;
         printf(i == 0 ? "%d" : " %d", id);
         batch = llama_batch_get_one(&id, 1);
     }
-    printf("\t%.6f\t%d\n", least, at);
+    for (int i = 0; i < steps; i++) printf("%c%.6f", i == 0 ? '\t' : ' ', margins[i]);
+    printf("\n");
     llama_sampler_free(greedy);
+    free(margins);
     free(tokens);
 }
 

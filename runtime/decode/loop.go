@@ -14,9 +14,12 @@ import (
 // Options size a loop.
 type Options struct {
 	Info        Info         // Slots and ContextLength bound the loop; the rest is passed on
-	BatchSize   int          // tokens per Decode, at least Info.Slots
+	Spare       int          // slots the backend has beyond Info.Slots, for calls that have no request in one
+	BatchSize   int          // tokens per Decode, at least one per slot
+	Beside      int          // tokens of prompts per Decode that writes other calls' text as well; 0: a quarter of BatchSize
 	Ahead       int          // requests of one Submit that are tokenized and queued before the rest waits; 0: 8 per slot, at least 512
 	SetBound    int          // admissions of one adapter set while another waits, and of a call's rows before its first; 0: 4 per slot
+	CallLimit   int          // Submits at one time; 0: 1,000
 	PrefixBytes int64        // memory for what prompts begin with, kept for others; 0: nothing is kept
 	Logger      *slog.Logger // nil: discarded
 }
@@ -32,6 +35,7 @@ type Loop struct {
 
 	mu     sync.Mutex
 	inbox  []*job // guarded by mu
+	calls  int    // guarded by mu: Submits in progress
 	closed bool   // guarded by mu
 	stats  Stats  // guarded by mu
 
@@ -57,7 +61,14 @@ func NewLoop(b Backend, v Vocab, opt Options) *Loop {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
 	slots := max(1, opt.Info.Slots)
-	opt.BatchSize = max(opt.BatchSize, slots)
+	opt.Info.Slots = slots
+	opt.BatchSize = max(opt.BatchSize, slots+opt.Spare)
+	if opt.Beside <= 0 {
+		opt.Beside = max(1, opt.BatchSize/4)
+	}
+	if opt.CallLimit <= 0 {
+		opt.CallLimit = 1000
+	}
 	if opt.Ahead <= 0 {
 		opt.Ahead = max(8*slots, 512)
 	}
@@ -67,7 +78,7 @@ func NewLoop(b Backend, v Vocab, opt Options) *Loop {
 	l := &Loop{
 		backend: b, vocab: v, opt: opt,
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
-		queue: newQueue(opt.SetBound), prefixes: newPrefixes(opt.PrefixBytes), slots: make([]*sequence, slots),
+		queue: newQueue(opt.SetBound), prefixes: newPrefixes(opt.PrefixBytes), slots: make([]*sequence, slots+opt.Spare),
 		stats: Stats{IdleSince: time.Now()},
 	}
 	go l.run()
@@ -103,13 +114,18 @@ func (l *Loop) Detokenize(tokens []Token) (string, error) {
 }
 
 // Submit decodes reqs and returns once each has had its Event with a Result.
-// sink is called from the loop's goroutine and must not block. When ctx ends,
+// sink is called from the loop's goroutine and must not block. More Submits at
+// one time than Options.CallLimit are refused with errs.QueueFull. When ctx ends,
 // the unfinished requests end with errs.Cancelled or errs.Timeout at the next
 // step and Submit returns that error; rows' own failures are in their Results.
 func (l *Loop) Submit(ctx context.Context, reqs []Request, sink func(Event)) error {
 	if len(reqs) == 0 {
 		return nil
 	}
+	if err := l.open(); err != nil {
+		return err
+	}
+	defer l.leave()
 	c := &call{
 		ctx: ctx, sink: sink, begun: time.Now(), remaining: len(reqs),
 		done: make(chan struct{}), room: make(chan struct{}, l.opt.Ahead),
@@ -160,6 +176,23 @@ func (l *Loop) Submit(ctx context.Context, reqs []Request, sink func(Event)) err
 	default:
 		return errClosed()
 	}
+}
+
+// open counts a Submit in, or refuses it.
+func (l *Loop) open() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.calls >= l.opt.CallLimit {
+		return errs.New(errs.QueueFull, "decode", "%d statements and requests wait for this model, as many as it takes: try again later", l.calls)
+	}
+	l.calls++
+	return nil
+}
+
+func (l *Loop) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls--
 }
 
 func errClosed() *errs.Error {
@@ -274,7 +307,7 @@ func (l *Loop) expire() {
 func (l *Loop) admit() {
 	for slot := range l.slots {
 		for l.slots[slot] == nil {
-			j := l.queue.next(len(l.running) > 0, false)
+			j := l.queue.next(len(l.running) > 0, len(l.running) >= l.opt.Info.Slots)
 			if j == nil {
 				return
 			}

@@ -42,21 +42,34 @@ func (s *sequence) chunk() int {
 }
 
 // step computes one batch: the next token of everything that is being written,
-// and beside it as much of the prompts as fits, oldest first.
+// and beside it as much of the prompts as fits, oldest first, and as the other
+// calls that are writing bear: they wait for the whole of the step.
 func (l *Loop) step() {
 	begun := time.Now()
 	room := l.opt.BatchSize
 	parts := make([]part, 0, len(l.running))
-	writing, prompts := 0, 0
+	writing, prompts, beside := 0, 0, l.opt.Beside
+	var writers []*call // two at most: any is another's call then
 	for _, s := range l.running {
 		if !s.first.IsZero() {
 			parts = append(parts, part{s, 1})
 			room--
 			writing++
+			if c := s.job.call; len(writers) < 2 && !slices.Contains(writers, c) {
+				writers = append(writers, c)
+			}
 		}
 	}
 	for _, s := range l.running {
-		if n := min(room, s.chunk()); s.first.IsZero() && n > 0 {
+		if !s.first.IsZero() {
+			continue
+		}
+		n := min(room, s.chunk())
+		if len(writers) > 1 || len(writers) == 1 && writers[0] != s.job.call {
+			n = min(n, beside)
+			beside -= n
+		}
+		if n > 0 {
 			parts = append(parts, part{s, n})
 			room -= n
 			prompts += n

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -130,6 +131,14 @@ func load(spec *Spec, progress func(float64)) (*engine, decode.Info, error) {
 		Parameters: m.Parameters(), WeightBytes: m.WeightBytes(), ChatTemplate: m.ChatTemplate(),
 		BOS: e.special(m.BOS()), EOS: e.special(m.EOS()), AddsBOS: m.AddsBOS(), Build: "llama.cpp " + llama.Version(),
 	}, nil
+}
+
+// options are those of the loop over e.
+func (e *engine) options(info decode.Info, spec *Spec) decode.Options {
+	return decode.Options{
+		Info: info, Spare: spareSlots(info.Slots), BatchSize: e.ctx.BatchSize(), PrefixBytes: spec.prefixBytes(),
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
 }
 
 // newContext refuses what cannot fit at once: left alone, an absurd size is

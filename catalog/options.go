@@ -24,7 +24,14 @@ var modelOptions = map[string]modelOption{
 	"threads":        {ddl.Number, 1, 1024, func(o *inference.ModelOptions, n int, _ string) { o.Threads = n }},
 	"batch_size":     {ddl.Number, 1, 1 << 16, func(o *inference.ModelOptions, n int, _ string) { o.BatchSize = n }},
 	"gpu_layers":     {ddl.Number, -1, 1 << 16, func(o *inference.ModelOptions, n int, _ string) { o.GPULayers = n }},
+	"prefix_cache":   {ddl.Number, 0, 1 << 20, setPrefixCache},
 	"chat_template":  {ddl.String, 0, 0, func(o *inference.ModelOptions, _ int, s string) { o.ChatTemplate = s }},
+}
+
+func setPrefixCache(o *inference.ModelOptions, n int, _ string) {
+	if o.PrefixCache = n; n == 0 {
+		o.PrefixCache = -1
+	}
 }
 
 // parseModelOptions checks names, types and ranges.

@@ -113,10 +113,14 @@ func (s *Statements) createModel(ctx context.Context, st ddl.CreateModel) (strin
 		return "", s.unwanted(blob, errs.New(errs.InvalidArgument, op, "context_length %d is more than the %d tokens the model was trained with", opt.ContextLength, info.ContextLength))
 	}
 	if opt.Slots == 0 {
-		opt.Slots = storage.FitSlots(info, opt.ContextLength, s.Memory)
+		limit := s.Memory
+		if limit > 0 {
+			limit = max(1, limit-opt.PrefixBytes())
+		}
+		opt.Slots = storage.FitSlots(info, opt.ContextLength, limit)
 	}
 	v := Model{Name: st.Name, SHA256: blob.SHA256, Bytes: blob.Bytes, Source: st.Path, Format: info.Format,
-		Memory:       storage.EstimateMemory(info, opt.ContextLength, opt.Slots),
+		Memory:       storage.EstimateMemory(info, opt.ContextLength, opt.Slots) + opt.PrefixBytes(),
 		Architecture: info.Architecture, Parameters: int64(info.Parameters), Quantisation: info.Quantisation,
 		ContextLength: info.ContextLength, EmbeddingLength: info.EmbeddingLength, ChatTemplate: info.ChatTemplate, Options: opt}
 	replaced, err := s.Catalog.PutModel(v, st.OrReplace)

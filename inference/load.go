@@ -119,6 +119,10 @@ func (e *Engine) start(ctx context.Context, r *resident, ld *load) (*live, error
 		Path: m.Path, SHA256: m.SHA256,
 		ContextLength: m.Options.ContextLength, Slots: m.Options.Slots, Threads: m.Options.Threads,
 		BatchSize: m.Options.BatchSize, GPULayers: m.Options.GPULayers,
+		PrefixBytes: m.Options.PrefixBytes(),
+	}
+	if spec.PrefixBytes == 0 {
+		spec.PrefixBytes = -1 // none
 	}
 	if e.cfg.Verify != nil && m.SHA256 != "" {
 		if err := e.cfg.Verify(ctx, m.SHA256); err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"hyprstream/errs"
 	"hyprstream/runtime/decode"
+	"hyprstream/runtime/worker"
 )
 
 // Message is one turn of a dialogue. Role is "system", "user" or "assistant".
@@ -67,7 +68,16 @@ type ModelOptions struct {
 	Threads       int    // compute threads (default: cores)
 	BatchSize     int    // tokens per decode call (default 512)
 	GPULayers     int    // layers on the accelerator, -1 all; needs a build with one
+	PrefixCache   int    // MiB for what prompts begin with, kept for other rows; -1 none (default 256)
 	ChatTemplate  string // Jinja source that replaces the file's own
+}
+
+// PrefixBytes is the most memory that kept beginnings of prompts take.
+func (o *ModelOptions) PrefixBytes() int64 {
+	if o.PrefixCache == 0 {
+		return worker.DefaultPrefixBytes
+	}
+	return max(0, int64(o.PrefixCache)<<20)
 }
 
 // Model is what the registry knows of a model: enough to load it.

@@ -23,10 +23,19 @@ type Backend interface {
 	Sampler(p Params, prompt []Token) (Sampler, error)
 	// Clear empties a slot, or all of them when slot is -1.
 	Clear(slot int)
-	// Copy fills an empty slot with all that is in another.
-	Copy(from, to int) error
+	// Save takes a copy of what a slot holds. It stays good when the slot goes
+	// on, and while the same adapters are applied.
+	Save(slot int) (Snapshot, error)
+	// Restore fills an empty slot with what was saved of this or another one.
+	Restore(slot int, s Snapshot) error
 	// Adapt applies exactly these adapters to all that is decoded from now on.
 	Adapt(adapters []Adapter) error
+}
+
+// Snapshot is what a slot held, in memory of its own. Whoever has it frees it, once.
+type Snapshot interface {
+	Bytes() int64
+	Free()
 }
 
 // Sampler chooses the tokens of one sequence.

@@ -7,8 +7,8 @@
 // done by the callers, beside the running decode. Loop.Close ends the goroutine
 // and waits for it; the backend is closed by whoever made it, after that.
 //
-// Where waiting requests begin with the same tokens, these are computed once, in
-// a slot behind the others, and each request starts from a copy (prefix.go).
+// Where waiting requests begin with the same tokens, these are computed once, by
+// the first of them, and kept as a snapshot for the others (prefix.go, tree.go).
 //
 // The package knows of neither llama.cpp nor processes, SQL or templates, and
 // must import none of them: runtime/worker puts it on llama.cpp, and

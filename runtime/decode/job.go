@@ -19,6 +19,9 @@ type call struct {
 	done      chan struct{} // closed when remaining is 0
 	room      chan struct{} // one element per job in the queue, so that a large Submit waits outside
 	ended     atomic.Bool   // ctx is done
+	running   int           // requests in slots; the loop's goroutine's
+	abandoned bool          // Close ended some of it; set before done is closed
+	served    uint64        // when one of them last got one, or the first came; the loop's goroutine's
 }
 
 // job is one request on its way to a slot.
@@ -34,6 +37,11 @@ type job struct {
 	fault    *errs.Error
 	roomy    bool // holds an element of call.room
 	serial   uint64
+
+	// The loop's goroutine's, while the job waits.
+	turn   *turn
+	end    *node // of its prompt in the tree; nil: not entered
+	awaits *node // its prefix, which is being computed
 }
 
 // verdict is why a job must not go on: its context's end or its deadline.

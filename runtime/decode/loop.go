@@ -13,16 +13,19 @@ import (
 
 // Options size a loop.
 type Options struct {
-	Info      Info         // Slots and ContextLength bound the loop; the rest is passed on
-	BatchSize int          // tokens per Decode, at least Info.Slots
-	Ahead     int          // requests of one Submit that are tokenized and queued before the rest waits; 0: 4 per slot
-	SetBound  int          // admissions of one adapter set while another waits; 0: 4 per slot
-	Share     bool         // the backend has one slot more than Info.Slots, for a prefix that requests share
-	Logger    *slog.Logger // nil: discarded
+	Info        Info         // Slots and ContextLength bound the loop; the rest is passed on
+	Spare       int          // slots the backend has beyond Info.Slots, for calls that have no request in one
+	BatchSize   int          // tokens per Decode, at least one per slot
+	Beside      int          // tokens of prompts per Decode that writes other calls' text as well; 0: a quarter of BatchSize
+	Ahead       int          // requests of one Submit that are tokenized and queued before the rest waits; 0: 8 per slot, at least 512
+	SetBound    int          // admissions of one adapter set while another waits, and of a call's rows before its first; 0: 4 per slot
+	CallLimit   int          // Submits at one time; 0: 1,000
+	PrefixBytes int64        // memory for what prompts begin with, kept for others; 0: nothing is kept
+	Logger      *slog.Logger // nil: discarded
 }
 
 // mostTogether bounds the tokenizing that a Submit's first request waits for.
-const mostTogether = 16
+const mostTogether = 64
 
 // Loop decodes requests side by side. Its methods are safe for concurrent use.
 type Loop struct {
@@ -32,6 +35,7 @@ type Loop struct {
 
 	mu     sync.Mutex
 	inbox  []*job // guarded by mu
+	calls  int    // guarded by mu: Submits in progress
 	closed bool   // guarded by mu
 	stats  Stats  // guarded by mu
 
@@ -40,14 +44,14 @@ type Loop struct {
 	stopped chan struct{} // closed when run returns
 
 	// The rest belongs to run's goroutine.
-	queue   *queue
-	slots   []*sequence // nil: free
-	running []*sequence // in the order of admission
-	adapted string      // the set the backend has been given
-	prefix  *prefix     // nil: not Options.Share
-	timed   bool        // some queued job has a deadline
-	swept   time.Time   // when deadlines in the queue were last looked at
-	entries []Entry     // of the batch being built
+	queue    *queue
+	prefixes *prefixes
+	slots    []*sequence // nil: free
+	running  []*sequence // in the order of admission
+	adapted  string      // the set the backend has been given
+	timed    bool        // some queued job has a deadline
+	swept    time.Time   // when deadlines in the queue were last looked at
+	entries  []Entry     // of the batch being built
 }
 
 // NewLoop starts the loop's goroutine. The backend stays the caller's, who
@@ -57,9 +61,16 @@ func NewLoop(b Backend, v Vocab, opt Options) *Loop {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
 	slots := max(1, opt.Info.Slots)
-	opt.BatchSize = max(opt.BatchSize, slots)
+	opt.Info.Slots = slots
+	opt.BatchSize = max(opt.BatchSize, slots+opt.Spare)
+	if opt.Beside <= 0 {
+		opt.Beside = max(1, opt.BatchSize/4)
+	}
+	if opt.CallLimit <= 0 {
+		opt.CallLimit = 1000
+	}
 	if opt.Ahead <= 0 {
-		opt.Ahead = 4 * slots
+		opt.Ahead = max(8*slots, 512)
 	}
 	if opt.SetBound <= 0 {
 		opt.SetBound = 4 * slots
@@ -67,11 +78,8 @@ func NewLoop(b Backend, v Vocab, opt Options) *Loop {
 	l := &Loop{
 		backend: b, vocab: v, opt: opt,
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
-		queue: newQueue(opt.SetBound), slots: make([]*sequence, slots),
+		queue: newQueue(opt.SetBound), prefixes: newPrefixes(opt.PrefixBytes), slots: make([]*sequence, slots+opt.Spare),
 		stats: Stats{IdleSince: time.Now()},
-	}
-	if opt.Share {
-		l.prefix = &prefix{slot: slots}
 	}
 	go l.run()
 	return l
@@ -106,13 +114,18 @@ func (l *Loop) Detokenize(tokens []Token) (string, error) {
 }
 
 // Submit decodes reqs and returns once each has had its Event with a Result.
-// sink is called from the loop's goroutine and must not block. When ctx ends,
+// sink is called from the loop's goroutine and must not block. More Submits at
+// one time than Options.CallLimit are refused with errs.QueueFull. When ctx ends,
 // the unfinished requests end with errs.Cancelled or errs.Timeout at the next
 // step and Submit returns that error; rows' own failures are in their Results.
 func (l *Loop) Submit(ctx context.Context, reqs []Request, sink func(Event)) error {
 	if len(reqs) == 0 {
 		return nil
 	}
+	if err := l.open(); err != nil {
+		return err
+	}
+	defer l.leave()
 	c := &call{
 		ctx: ctx, sink: sink, begun: time.Now(), remaining: len(reqs),
 		done: make(chan struct{}), room: make(chan struct{}, l.opt.Ahead),
@@ -123,7 +136,7 @@ func (l *Loop) Submit(ctx context.Context, reqs []Request, sink func(Event)) err
 		l.poke()
 	})()
 	// The first jobs are queued together, so that the loop sees what they share.
-	first := min(len(reqs), len(l.slots), l.opt.Ahead, mostTogether)
+	first := min(len(reqs), l.opt.Ahead, mostTogether)
 	var together []*job
 	for i := range reqs {
 		j := &job{call: c, index: i, req: &reqs[i]}
@@ -156,10 +169,30 @@ func (l *Loop) Submit(ctx context.Context, reqs []Request, sink func(Event)) err
 		if ctx.Err() != nil {
 			return contextError(ctx)
 		}
+		if c.abandoned {
+			return errClosed()
+		}
 		return nil
 	default:
 		return errClosed()
 	}
+}
+
+// open counts a Submit in, or refuses it.
+func (l *Loop) open() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.calls >= l.opt.CallLimit {
+		return errs.New(errs.QueueFull, "decode", "%d statements and requests wait for this model, as many as it takes: try again later", l.calls)
+	}
+	l.calls++
+	return nil
+}
+
+func (l *Loop) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls--
 }
 
 func errClosed() *errs.Error {
@@ -205,15 +238,7 @@ func (l *Loop) run() {
 			return
 		}
 		l.expire()
-		if l.prefix.pending() && l.queue.n == 0 {
-			l.unplan()
-		}
-		if !l.prefix.pending() {
-			l.admit()
-		}
-		if l.prefix.pending() {
-			l.advance()
-		}
+		l.admit()
 		if len(l.running) > 0 {
 			l.step()
 			continue
@@ -234,6 +259,7 @@ func (l *Loop) collect() bool {
 	for _, j := range jobs {
 		l.timed = l.timed || !j.req.Deadline.IsZero()
 		l.queue.push(j)
+		l.prefixes.enter(j)
 	}
 	return !closed
 }
@@ -241,14 +267,14 @@ func (l *Loop) collect() bool {
 // abandon ends everything, for Close.
 func (l *Loop) abandon() {
 	for _, j := range l.queue.remove(func(*job) bool { return true }) {
+		j.call.abandoned = true
 		l.reject(j, errClosed())
 	}
 	for len(l.running) > 0 {
+		l.running[0].job.call.abandoned = true
 		l.fail(l.running[0], errClosed())
 	}
-	if l.prefix != nil {
-		l.backend.Clear(l.prefix.slot)
-	}
+	l.prefixes.clear()
 	l.publish()
 }
 
@@ -277,25 +303,21 @@ func (l *Loop) expire() {
 	}
 }
 
-// admit fills free slots from the queue, until a job must wait for a prefix.
+// admit fills free slots from the queue.
 func (l *Loop) admit() {
 	for slot := range l.slots {
 		for l.slots[slot] == nil {
-			j := l.queue.next(len(l.running) > 0)
+			j := l.queue.next(len(l.running) > 0, len(l.running) >= l.opt.Info.Slots)
 			if j == nil {
 				return
 			}
-			if !l.start(j, slot) {
-				l.queue.putBack(j)
-				return
-			}
+			l.start(j, slot)
 		}
 	}
 }
 
-// start puts a job into a free slot, or ends it where that cannot be. false: it
-// must wait for its prefix, and nothing was done.
-func (l *Loop) start(j *job, slot int) bool {
+// start puts a job into a free slot, or ends it where that cannot be.
+func (l *Loop) start(j *job, slot int) {
 	fault := j.fault
 	if fault == nil {
 		fault = j.verdict(time.Now())
@@ -305,38 +327,29 @@ func (l *Loop) start(j *job, slot int) bool {
 	}
 	if fault != nil {
 		l.reject(j, fault)
-		return true
-	}
-	if l.plan(j) {
-		return false
+		return
 	}
 	sampler, err := l.backend.Sampler(j.req.Params, j.prompt)
 	if err != nil {
 		l.reject(j, asError(err, errs.InvalidArgument, "the request's sampling options are refused"))
-		return true
+		return
 	}
-	j.leaveQueue()
-	have, shared := l.borrow(j, slot)
-	s := &sequence{
-		job: j, slot: int32(slot), sampler: sampler, pos: have, shared: shared, pending: j.prompt[have:],
-		text: textOut{stops: j.stops}, admitted: time.Now(),
-	}
+	s := &sequence{job: j, slot: int32(slot), sampler: sampler, text: textOut{stops: j.stops}, admitted: time.Now()}
+	l.begin(s)
+	l.leaveQueue(j)
+	j.call.running++
 	l.slots[slot] = s
 	l.running = append(l.running, s)
-	return true
 }
 
 // adapt gives the backend a job's adapter set. Nothing else is running when
-// the set changes. All caches are emptied: they were computed with other
+// the set changes. All slots are emptied: they were computed with other
 // weights.
 func (l *Loop) adapt(j *job) *errs.Error {
 	if j.set == l.adapted {
 		return nil
 	}
 	l.backend.Clear(-1)
-	if l.prefix != nil {
-		l.prefix.empty()
-	}
 	if err := l.backend.Adapt(j.adapters); err != nil {
 		l.adapted = "?" // unknown: the next job sets it again
 		return asError(err, errs.InvalidModelFile, "an adapter cannot be applied")
@@ -355,7 +368,8 @@ func asError(err error, code errs.Code, what string) *errs.Error {
 	return errs.New(code, "decode", "%s: %v", what, err)
 }
 
-func (j *job) leaveQueue() {
+func (l *Loop) leaveQueue(j *job) {
+	l.prefixes.leave(j)
 	if j.roomy {
 		j.roomy = false
 		<-j.call.room

@@ -41,6 +41,9 @@ func newLoop(t *testing.T, m *fake.Model, opt decode.Options) *decode.Loop {
 				t.Errorf("a batch of %d entries", len(b))
 			}
 		}
+		if n := m.Snapshots(); n > 0 {
+			t.Errorf("%d snapshots were not freed", n)
+		}
 		if n := m.Used(); n > 0 {
 			t.Errorf("%d slots still have tokens", n)
 		}
@@ -49,6 +52,15 @@ func newLoop(t *testing.T, m *fake.Model, opt decode.Options) *decode.Loop {
 		}
 	})
 	return l
+}
+
+// idle waits until the last step is counted, which comes after its requests' last events.
+func idle(l *decode.Loop) decode.Stats {
+	s := l.Stats()
+	for end := time.Now().Add(10 * time.Second); s.IdleSince.IsZero() && time.Now().Before(end); s = l.Stats() {
+		time.Sleep(time.Millisecond)
+	}
+	return s
 }
 
 func req(text string, change ...func(*decode.Request)) decode.Request {
@@ -244,10 +256,7 @@ func TestManyRequestsLongAndShort(t *testing.T) {
 	if mixed == 0 {
 		t.Error("no batch held a chunk of a prompt beside a running sequence")
 	}
-	s := l.Stats()
-	for end := time.Now().Add(10 * time.Second); s.IdleSince.IsZero() && time.Now().Before(end); s = l.Stats() {
-		time.Sleep(time.Millisecond) // a request's last event comes before its step is counted
-	}
+	s := idle(l)
 	if s.CompletionTokens == 0 || s.PromptTokens == 0 || s.Steps != uint64(len(batches)) || s.IdleSince.IsZero() {
 		t.Errorf("stats %+v after %d batches", s, len(batches))
 	}

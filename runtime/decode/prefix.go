@@ -6,140 +6,259 @@ import (
 )
 
 const (
-	leastShared = 32 // tokens of a prefix worth keeping, and that keeping another must save
-	lookahead   = 64 // waiting jobs that are asked whether they share one
+	leastShared = 32 // tokens of a prefix worth keeping, and that keeping one must save
+	leastStep   = 8  // tokens between a prefix and the next one on the way, and that waiting for one must save
 )
 
-// prefix is the slot behind the others. It holds the beginning that waiting
-// jobs have in common, computed once: a job takes a copy of the whole of it and
-// computes only its own tail. A part of a slot cannot be copied, so the slot
-// ends exactly where the shared tokens do. It stays filled between Submits,
-// until another prefix saves more or the adapters change.
+// prefixes keeps snapshots of what prompts begin with, by adapter set, in a tree
+// of tokens (tree.go) where the waiting prompts are entered as well: where these
+// part is where sharing pays. A job starts from the deepest snapshot on its way
+// and, where others wait that go the same way further, stops at the places to
+// keep them. Snapshots outlive the Submits and changes of adapters; over budget
+// the one unused for longest goes, but none that waiting jobs start from.
 //
 // The loop's goroutine owns it.
-type prefix struct {
-	slot   int
-	tokens []Token // what the slot holds once it is whole
-	have   int     // of tokens: computed
-	unpaid int     // of have: computed, and not yet counted by a request that uses them
-	pause  int     // admissions without a new prefix, after one could not be computed
+type prefixes struct {
+	budget   int64 // bytes; 0: nothing is kept or entered
+	bytes    int64 // kept
+	perToken int64 // bytes, of the last snapshot
+	coming   int   // tokens of the snapshots that are being made
+	roots    map[string]*node
+	all      map[*node]struct{} // with a snapshot
+	pause    int                // admissions without prefixes, after one could not be saved or restored
 }
 
-// pending is whether there are tokens left to compute.
-func (p *prefix) pending() bool { return p != nil && p.have < len(p.tokens) }
-
-// begins is whether a prompt begins with the prefix and goes on after it.
-func (p *prefix) begins(prompt []Token) bool {
-	return len(p.tokens) < len(prompt) && common(p.tokens, prompt) == len(p.tokens)
+// snapshot is what a slot held that had the tokens down to a node.
+type snapshot struct {
+	state    Snapshot
+	set      string
+	adapters []Adapter
+	hits     uint64
+	used     time.Time
 }
 
-func (p *prefix) empty() { p.tokens, p.have, p.unpaid = nil, 0, 0 }
+func newPrefixes(budget int64) *prefixes {
+	return &prefixes{budget: budget, roots: map[string]*node{}, all: map[*node]struct{}{}}
+}
 
-func common(a, b []Token) int {
-	n := min(len(a), len(b))
-	for i := range n {
-		if a[i] != b[i] {
-			return i
-		}
+// enter notes that a job waits. The last token of a prompt is computed for each
+// job, its logits are needed: it is no part of the way.
+func (p *prefixes) enter(j *job) {
+	if p.budget <= 0 || j.fault != nil || len(j.prompt) <= leastShared {
+		return
 	}
-	return n
+	root := p.roots[j.set]
+	if root == nil {
+		root = &node{}
+		p.roots[j.set] = root
+	}
+	j.end = root.enter(j.prompt[:len(j.prompt)-1])
 }
 
-// plan looks at the next job and at those waiting behind it, and chooses a
-// prefix to compute where that saves more tokens than the one at hand. true:
-// the job must wait for it.
-func (l *Loop) plan(j *job) bool {
-	p := l.prefix
-	if p == nil {
-		return false
+// leave notes that a job waits no longer.
+func (p *prefixes) leave(j *job) {
+	if j.end != nil {
+		j.end.leave()
+		j.end = nil
+		p.tidy(j.set)
+	}
+}
+
+func (p *prefixes) tidy(set string) {
+	if root := p.roots[set]; root != nil && root.waiting == 0 && len(root.kids) == 0 {
+		delete(p.roots, set)
+	}
+}
+
+// plan says what a job, still in the tree, starts from, nil for nothing, and
+// where on its way it has to stop for the sake of those that wait behind it.
+func (p *prefixes) plan(j *job) (from *node, stops []*node) {
+	if j.end == nil {
+		return nil, nil
 	}
 	if p.pause > 0 {
 		p.pause--
-		return false
+		return nil, nil
 	}
-	waiting := l.queue.peek(lookahead)
-	held, kept := 0, 0 // tokens saved with what is held; of them computed for j already
-	if p.begins(j.prompt) {
-		held, kept = len(p.tokens), len(p.tokens)
+	from = j.end.source()
+	have := 0
+	if from != nil {
+		have = from.depth
 	}
-	var lengths []int // that j shares with each of the others
-	for _, w := range waiting {
-		if p.begins(w.prompt) {
-			held += len(p.tokens)
-		}
-		// The last token of a prompt is computed for each: its logits are needed.
-		if n := min(common(j.prompt, w.prompt), len(j.prompt)-1, len(w.prompt)-1); n >= max(leastShared, kept) {
-			lengths = append(lengths, n)
+	var way []*node
+	for n := j.end; n != nil && n.depth > have; n = n.parent {
+		if n.waiting > 1 && !n.refused && n.writer == nil && n.depth >= leastShared {
+			way = append(way, n)
 		}
 	}
-	slices.SortFunc(lengths, func(a, b int) int { return b - a })
-	best, size := 0, 0
-	for i, n := range lengths {
-		if saved := (i+2)*n - (n - kept); saved > best {
-			best, size = saved, n
-		}
-	}
-	if best <= held+leastShared {
-		return false
-	}
-	if kept == 0 {
-		l.backend.Clear(p.slot)
-		p.empty()
-	}
-	p.tokens = slices.Clone(j.prompt[:size])
-	return p.pending()
+	slices.Reverse(way)
+	return from, p.fitting(worthwhile(way, have))
 }
 
-// advance computes as much of the prefix as one batch takes. Where that fails
-// no request does: they are computed without it.
-func (l *Loop) advance() {
-	p := l.prefix
-	begun := time.Now()
-	n := min(l.opt.BatchSize, len(p.tokens)-p.have)
-	batch := l.entries[:0]
-	for i := p.have; i < p.have+n; i++ {
-		batch = append(batch, Entry{Token: p.tokens[i], Pos: int32(i), Slot: int32(p.slot)})
+// worthwhile leaves out the nodes of a way that save too little: first those that
+// add little to the one before, then those that the next one makes idle.
+func worthwhile(way []*node, have int) []*node {
+	var stops []*node
+	last := have
+	for _, n := range way {
+		if gain := n.depth - last; gain >= leastStep && (n.waiting-1)*gain >= leastShared {
+			stops = append(stops, n)
+			last = n.depth
+		}
 	}
-	l.entries = batch
-	if err := l.backend.Decode(batch); err != nil {
-		l.opt.Logger.Warn("shared prefix not computed", "tokens", len(p.tokens), "error", err)
-		l.backend.Clear(p.slot)
-		p.empty()
-		p.pause = 4 * len(l.slots)
+	for i := len(stops) - 2; i >= 0; i-- {
+		before := have
+		if i > 0 {
+			before = stops[i-1].depth
+		}
+		if (stops[i].waiting-stops[i+1].waiting)*(stops[i].depth-before) < leastShared {
+			stops = slices.Delete(stops, i, i+1)
+		}
+	}
+	return stops
+}
+
+// fitting cuts stops where the budget ends, as far as one can tell before.
+func (p *prefixes) fitting(stops []*node) []*node {
+	if len(stops) == 0 || p.perToken == 0 {
+		return stops
+	}
+	free := p.budget - int64(p.coming)*p.perToken
+	for n := range p.all {
+		if n.waiting > 0 {
+			free -= n.kept.state.Bytes()
+		}
+	}
+	for i, n := range stops {
+		if free -= int64(n.depth) * p.perToken; free < 0 {
+			return stops[:i]
+		}
+	}
+	return stops
+}
+
+// promise notes that a sequence will compute and keep its stops.
+func (p *prefixes) promise(s *sequence) {
+	for _, n := range s.stops {
+		n.writer = s
+		p.coming += n.depth
+	}
+}
+
+// reached is the stop that a sequence was to make, which it then has behind it.
+func (p *prefixes) reached(s *sequence) *node {
+	n := s.stops[0]
+	s.stops = s.stops[1:]
+	n.writer = nil
+	p.coming -= n.depth
+	return n
+}
+
+// abandon gives up the stops of a sequence that ends: another one takes over.
+func (p *prefixes) abandon(s *sequence) {
+	for len(s.stops) > 0 {
+		p.reached(s).settleUp()
+	}
+	p.tidy(s.job.set)
+}
+
+// add keeps a snapshot at a node, or frees it where there is no room.
+func (p *prefixes) add(n *node, s *snapshot) (kept bool) {
+	size := s.state.Bytes()
+	p.perToken = max(1, size/int64(n.depth))
+	n.kept = s // holds n in the tree while others go
+	for p.bytes+size > p.budget {
+		old := p.oldest()
+		if old == nil {
+			s.state.Free()
+			n.kept, n.refused = nil, true
+			n.settleUp()
+			p.tidy(s.set)
+			return false
+		}
+		p.drop(old)
+	}
+	p.all[n] = struct{}{}
+	p.bytes += size
+	return true
+}
+
+// oldest is the snapshot unused for longest that no waiting job starts from.
+func (p *prefixes) oldest() (old *node) {
+	for n := range p.all {
+		if n.waiting == 0 && (old == nil || n.kept.used.Before(old.kept.used)) {
+			old = n
+		}
+	}
+	return old
+}
+
+// drop frees the snapshot of a node.
+func (p *prefixes) drop(n *node) {
+	s := n.kept
+	p.bytes -= s.state.Bytes()
+	s.state.Free()
+	n.kept = nil
+	delete(p.all, n)
+	n.settleUp()
+	p.tidy(s.set)
+}
+
+func (p *prefixes) clear() {
+	for n := range p.all {
+		p.drop(n)
+	}
+}
+
+// keep saves what a sequence has computed, having come to its next stop. Where
+// that fails no request does: they are computed without it.
+func (l *Loop) keep(s *sequence) {
+	n := l.prefixes.reached(s)
+	saved, err := l.backend.Save(int(s.slot))
+	if err != nil {
+		l.opt.Logger.Warn("shared prefix not saved", "tokens", n.depth, "error", err)
+		n.settleUp()
+		l.prefixes.tidy(s.job.set)
+		l.prefixes.pause = 4 * len(l.slots)
 		return
 	}
-	p.have += n
-	p.unpaid += n
-	l.mu.Lock()
-	l.stats.Steps++
-	l.stats.PromptTokens += uint64(n)
-	l.stats.PrefillSeconds += time.Since(begun).Seconds()
-	l.mu.Unlock()
+	size := saved.Bytes()
+	kept := l.prefixes.add(n, &snapshot{state: saved, set: s.job.set, adapters: s.job.adapters, used: time.Now()})
+	l.opt.Logger.Debug("shared prefix computed", "tokens", n.depth, "bytes", size, "waiting", n.waiting, "kept", kept)
 }
 
-// unplan stops computing a prefix that nobody waits for any more. What there is
-// of it is a prefix as well.
-func (l *Loop) unplan() { l.prefix.tokens = l.prefix.tokens[:l.prefix.have] }
+// begin fills the slot of a new sequence with the deepest snapshot that its
+// prompt begins with, and notes where it is to stop.
+func (l *Loop) begin(s *sequence) {
+	var from *node
+	from, s.stops = l.prefixes.plan(s.job)
+	if s.job.turn.near = from; len(s.stops) > 0 {
+		s.job.turn.near = s.stops[len(s.stops)-1]
+	}
+	l.prefixes.promise(s)
+	s.pos = l.borrow(from, int(s.slot))
+	s.shared = s.pos
+	s.pending = s.job.prompt[s.pos:]
+}
 
-// borrow fills a free slot with the prefix where the job's prompt begins with
-// it. have is how many of the prompt's tokens are in the slot then; shared
-// leaves out those that were computed for this job, the first one to use them.
-func (l *Loop) borrow(j *job, slot int) (have, shared int) {
-	p := l.prefix
-	if p == nil || p.pending() || len(p.tokens) < leastShared || !p.begins(j.prompt) {
-		return 0, 0
+// borrow fills a free slot with a snapshot and says how many tokens of the
+// prompt are in the slot then.
+func (l *Loop) borrow(from *node, slot int) int {
+	if from == nil {
+		return 0
 	}
-	if err := l.backend.Copy(p.slot, slot); err != nil {
-		l.opt.Logger.Warn("shared prefix not copied", "tokens", len(p.tokens), "error", err)
+	if err := l.backend.Restore(slot, from.kept.state); err != nil {
+		l.opt.Logger.Warn("shared prefix not restored", "tokens", from.depth, "error", err)
 		l.backend.Clear(slot)
-		return 0, 0
+		l.prefixes.drop(from)
+		l.prefixes.pause = 4 * len(l.slots)
+		return 0
 	}
-	have = len(p.tokens)
-	shared = have - p.unpaid
-	p.unpaid = 0
+	from.kept.hits++
+	from.kept.used = time.Now()
 	l.mu.Lock()
-	l.stats.PromptTokens += uint64(shared)
-	l.stats.SharedTokens += uint64(shared)
+	l.stats.PromptTokens += uint64(from.depth)
+	l.stats.SharedTokens += uint64(from.depth)
 	l.mu.Unlock()
-	return have, shared
+	return from.depth
 }

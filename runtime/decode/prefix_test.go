@@ -23,7 +23,7 @@ func prefixed(common string, n int, change ...func(*decode.Request)) []decode.Re
 }
 
 func sharing(slots int) decode.Options {
-	return decode.Options{Info: decode.Info{Slots: slots}, Share: true}
+	return decode.Options{Info: decode.Info{Slots: slots}, PrefixBytes: 1 << 20}
 }
 
 func letters(n int) string { return strings.Repeat("x", n-1) } // and the BOS
@@ -87,21 +87,24 @@ func TestSharedTokens(t *testing.T) {
 	}
 }
 
-// A prefix stays for later Submits, and goes with its adapters.
-func TestPrefixStaysWarmUntilAdaptersChange(t *testing.T) {
+// Prefixes stay for later Submits, any number of them, and for their adapters.
+func TestPrefixesStayWarm(t *testing.T) {
 	l := newLoop(t, &fake.Model{}, sharing(4))
 	steps := []struct {
 		reqs   []decode.Request
 		shared int
 	}{
 		{prefixed(letters(100), 4), 300},
-		{prefixed(letters(100), 1), 100},                                          // warm
-		{prefixed("other"+letters(60), 1), 0},                                     // one user does not replace it
-		{prefixed(letters(100), 4), 400},                                          // still warm
-		{prefixed(letters(100), 4, using(lora("a", 1))), 300},                     // anew
-		{prefixed(letters(100), 1), 0},                                            // the other set's is no use
-		{prefixed("other"+letters(60), 4), 3 * 65},                                // another
-		{prefixed("other"+letters(60)+strings.Repeat("y", 80), 4), 275 + 225 + 0}, // longer: goes on from there
+		{prefixed(letters(100), 1), 100},                      // warm
+		{prefixed("other"+letters(60), 1), 0},                 // nobody to share with
+		{prefixed(letters(100), 4), 400},                      // still warm
+		{prefixed(letters(100), 4, using(lora("a", 1))), 300}, // anew: other adapters
+		{prefixed(letters(100), 1), 100},                      // each set has its own
+		{prefixed(letters(100), 1, using(lora("a", 1))), 100},
+		{prefixed(letters(100), 1, using(lora("a", 2))), 0},
+		{prefixed("other"+letters(60), 4), 3 * 65},
+		{prefixed("other"+letters(60)+strings.Repeat("y", 80), 4), 65 + 3*145}, // longer: goes on from there
+		{prefixed(letters(100), 2), 200},
 	}
 	for i, s := range steps {
 		var c collector
@@ -118,24 +121,93 @@ func TestPrefixStaysWarmUntilAdaptersChange(t *testing.T) {
 	}
 }
 
-// A prefix that cannot be computed, or copied, fails no row.
+// grouped are rows of an instruction, one of some groups and a row's own end.
+func grouped(groups, rows, instruction, group, own int) (reqs []decode.Request) {
+	for i := range rows {
+		g := i % groups
+		text := strings.Repeat("i", instruction-1) + strings.Repeat(string(rune('A'+g)), group) +
+			string(rune('0'+i/groups)) + strings.Repeat(".", own-1)
+		reqs = append(reqs, req(text, maxTokens(1)))
+	}
+	return reqs
+}
+
+// computed is the number of tokens that the backend was given.
+func computed(m *fake.Model) (entries int) {
+	_, batches, _ := m.Seen()
+	for _, b := range batches {
+		entries += len(b)
+	}
+	return entries
+}
+
+// An instruction, groups and rows: as many tokens are computed as the tree of
+// the prompts has edges.
+func TestPrefixesOfPrefixes(t *testing.T) {
+	for _, slots := range []int{1, 3, 4, 16} {
+		m := &fake.Model{}
+		l := newLoop(t, m, sharing(slots))
+		reqs := grouped(4, 60, 100, 40, 7)
+		var c collector
+		if err := l.Submit(t.Context(), reqs, c.sink); err != nil {
+			t.Fatal(err)
+		}
+		want := 100 + 4*40 + 60*7
+		if got := computed(m); got != want {
+			t.Errorf("%d slots: %d tokens computed, want %d", slots, got, want)
+		}
+		if s := idle(l); int(s.PromptTokens-s.SharedTokens) != want || int(s.PromptTokens) != 60*147 {
+			t.Errorf("%d slots: %+v", slots, s)
+		}
+	}
+}
+
+// Whatever the budget holds, every row says what it has to, and the rows of a
+// group come together so that little is computed twice.
+func TestPrefixBudget(t *testing.T) {
+	const instruction, group, own, groups, rows = 100, 40, 7, 10, 120
+	each := int64((instruction + group) * fake.TokenBytes)
+	for _, tt := range []struct {
+		name   string
+		budget int64
+		most   int // tokens computed
+	}{
+		{"off", 0, rows * (instruction + group + own)},
+		{"less than the instruction", 90 * fake.TokenBytes, rows * (instruction + group + own)},
+		{"the instruction", instruction * fake.TokenBytes, instruction + rows*(group+own)},
+		{"one group beside it", instruction*fake.TokenBytes + each, instruction + rows*(group+own)},
+		{"all", instruction*fake.TokenBytes + groups*each, instruction + groups*group + rows*own},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := &fake.Model{}
+			o := sharing(4)
+			o.PrefixBytes = tt.budget
+			l := newLoop(t, m, o)
+			reqs := grouped(groups, rows, instruction, group, own)
+			for range 2 {
+				var c collector
+				if err := l.Submit(t.Context(), reqs, c.sink); err != nil {
+					t.Fatal(err)
+				}
+				for i := range reqs {
+					if r := c.result(t, i); r.Err != nil || r.Text != "I" {
+						t.Fatalf("row %d: %+v", i, r)
+					}
+				}
+			}
+			got := computed(m)
+			t.Logf("%d tokens computed", got)
+			if got > 2*tt.most || tt.budget == 0 && got != 2*tt.most {
+				t.Errorf("%d tokens computed, want at most 2 * %d", got, tt.most)
+			}
+		})
+	}
+}
+
+// A prefix that cannot be saved or restored fails no row.
 func TestBrokenPrefixFailsNoRow(t *testing.T) {
 	broken := errors.New("broken")
-	for name, m := range map[string]*fake.Model{
-		"compute": {BeforeDecode: func(b []decode.Entry) error {
-			if b[0].Slot == 4 {
-				return broken
-			}
-			return nil
-		}},
-		"full": {BeforeDecode: func(b []decode.Entry) error {
-			if b[0].Slot == 4 && b[0].Pos > 20 {
-				return decode.ErrFull
-			}
-			return nil
-		}},
-		"copy": {CopyError: broken},
-	} {
+	for name, m := range map[string]*fake.Model{"save": {SaveError: broken}, "restore": {RestoreError: broken}} {
 		t.Run(name, func(t *testing.T) {
 			l := newLoop(t, m, sharing(4))
 			var c collector
@@ -152,43 +224,92 @@ func TestBrokenPrefixFailsNoRow(t *testing.T) {
 	}
 }
 
-// Rows that wait for a prefix can be cancelled and have deadlines.
-func TestWaitingForAPrefixEnds(t *testing.T) {
-	for name, cut := range map[string]bool{"cancel": true, "deadline": false} {
-		t.Run(name, func(t *testing.T) {
-			began := make(chan struct{}, 1000)
-			m := &fake.Model{BeforeDecode: func([]decode.Entry) error {
-				began <- struct{}{}
-				time.Sleep(5 * time.Millisecond)
-				return nil
-			}}
-			l := newLoop(t, m, sharing(4)) // 900 tokens in batches of 16: 280 ms
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			want := errs.Timeout
-			reqs := prefixed(letters(900), 10)
-			if cut {
-				want = errs.Cancelled
-				go func() { <-began; cancel() }()
-			} else {
-				for i := range reqs {
-					reqs[i].Deadline = time.Now().Add(60 * time.Millisecond)
+// stepwise is a model whose steps wait for the test.
+func stepwise() (m *fake.Model, step, begun chan struct{}) {
+	step, begun = make(chan struct{}), make(chan struct{}, 10000)
+	return &fake.Model{BeforeDecode: func([]decode.Entry) error {
+		begun <- struct{}{}
+		<-step
+		return nil
+	}}, step, begun
+}
+
+// Where the row that computes a prefix is cancelled or fails before it is done,
+// another takes over; rows that share nothing do not wait meanwhile.
+func TestAnotherRowTakesThePrefixOver(t *testing.T) {
+	t.Run("fails", func(t *testing.T) {
+		failed := 0
+		l := newLoop(t, &fake.Model{BeforeDecode: func(b []decode.Entry) error {
+			if b[0].Pos > 100 && failed < 2 {
+				failed++
+				return errors.New("broken")
+			}
+			return nil
+		}}, sharing(4))
+		var c collector
+		reqs := prefixed(letters(300), 8)
+		if err := l.Submit(t.Context(), reqs, c.sink); err != nil {
+			t.Fatal(err)
+		}
+		for i := range reqs {
+			r := c.result(t, i)
+			if i < 2 && code(r.Err) != errs.Internal || i == 2 && r.SharedTokens != 0 || i > 2 && r.SharedTokens != 300 {
+				t.Errorf("row %d: %+v", i, r)
+			}
+		}
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		m, step, begun := stepwise()
+		l := newLoop(t, m, sharing(4))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var first, second, other collector
+		cancelled, done := make(chan error), make(chan error, 2)
+		go func() { cancelled <- l.Submit(ctx, prefixed(letters(300), 2), first.sink) }()
+		<-begun // the first of these computes the prefix, in 19 steps
+		go func() { done <- l.Submit(t.Context(), prefixed(letters(300), 6), second.sink) }()
+		for l.Stats().Queued < 8 { // the one in the slot is counted as well until the step ends
+			time.Sleep(time.Millisecond)
+		}
+		go func() { done <- l.Submit(t.Context(), []decode.Request{req("no part of it")}, other.sink) }()
+		for l.Stats().Queued < 9 {
+			time.Sleep(time.Millisecond)
+		}
+		for range 2 { // admitted after the first, counted after the second
+			step <- struct{}{}
+			<-begun
+		}
+		if s := l.Stats(); s.Busy != 2 {
+			t.Errorf("%+v: the row that shares nothing waits", s)
+		}
+		cancel()
+		for waits := true; waits; {
+			select {
+			case err := <-cancelled:
+				if waits = false; errs.CodeOf(err) != errs.Cancelled {
+					t.Error(err)
 				}
+			case step <- struct{}{}:
+				time.Sleep(5 * time.Millisecond) // the cancel needs some steps at most
 			}
-			var c collector
-			_ = l.Submit(ctx, reqs, c.sink) // the rows tell
-			for i := range reqs {
-				if r := c.result(t, i); code(r.Err) != want || r.PromptTokens != 0 {
-					t.Errorf("row %d: %+v", i, r)
-				}
+		}
+		close(step)
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
 			}
-			if s := l.Stats(); s.Steps > 40 {
-				t.Errorf("%d steps for nobody", s.Steps)
+		}
+		shared := 0
+		for i := range 6 {
+			if r := second.result(t, i); r.Err == nil && r.Text == "XXXXX" {
+				shared += r.SharedTokens
 			}
-			after := &collector{}
-			if err := l.Submit(t.Context(), prefixed("z", 3), after.sink); err != nil || after.result(t, 2).Err != nil {
-				t.Errorf("what comes after: %v", err)
-			}
-		})
-	}
+		}
+		if shared != 5*300 {
+			t.Errorf("%d tokens shared", shared)
+		}
+		if r := other.result(t, 0); r.Text != "NO PART OF IT" {
+			t.Errorf("the other: %+v", r)
+		}
+	})
 }

@@ -16,6 +16,7 @@ type sequence struct {
 	pos     int     // tokens in the cache
 	shared  int     // of them: not computed for this request
 	pending []Token // to be computed: the rest of the prompt, or the last chosen token
+	stops   []*node // ahead, in the prompt: what is computed there is kept for others
 	text    textOut
 	tokens  []Token
 
@@ -32,22 +33,43 @@ type part struct {
 	n int
 }
 
+// chunk is how many of the pending tokens may be computed at once.
+func (s *sequence) chunk() int {
+	if len(s.stops) > 0 {
+		return s.stops[0].depth - s.pos
+	}
+	return len(s.pending)
+}
+
 // step computes one batch: the next token of everything that is being written,
-// and beside it as much of the prompts as fits, oldest first.
+// and beside it as much of the prompts as fits, oldest first, and as the other
+// calls that are writing bear: they wait for the whole of the step.
 func (l *Loop) step() {
 	begun := time.Now()
 	room := l.opt.BatchSize
 	parts := make([]part, 0, len(l.running))
-	writing, prompts := 0, 0
+	writing, prompts, beside := 0, 0, l.opt.Beside
+	var writers []*call // two at most: any is another's call then
 	for _, s := range l.running {
 		if !s.first.IsZero() {
 			parts = append(parts, part{s, 1})
 			room--
 			writing++
+			if c := s.job.call; len(writers) < 2 && !slices.Contains(writers, c) {
+				writers = append(writers, c)
+			}
 		}
 	}
 	for _, s := range l.running {
-		if n := min(room, len(s.pending)); s.first.IsZero() && n > 0 {
+		if !s.first.IsZero() {
+			continue
+		}
+		n := min(room, s.chunk())
+		if len(writers) > 1 || len(writers) == 1 && writers[0] != s.job.call {
+			n = min(n, beside)
+			beside -= n
+		}
+		if n > 0 {
 			parts = append(parts, part{s, n})
 			room -= n
 			prompts += n
@@ -109,6 +131,9 @@ func (l *Loop) take(parts []part) {
 		i += p.n
 		s.pos += p.n
 		s.pending = s.pending[p.n:]
+		if len(s.stops) > 0 && s.pos == s.stops[0].depth {
+			l.keep(s)
+		}
 		if len(s.pending) > 0 {
 			continue
 		}
@@ -170,6 +195,8 @@ func (l *Loop) end(s *sequence, text string, token Token, logprob float64, why F
 		r.Prefill, r.Decode = s.first.Sub(s.admitted), now.Sub(s.first)
 	}
 	s.sampler.Close()
+	l.prefixes.abandon(s)
+	s.job.call.running--
 	l.backend.Clear(int(s.slot))
 	l.slots[s.slot] = nil
 	l.running = slices.DeleteFunc(l.running, func(o *sequence) bool { return o == s })
@@ -194,7 +221,7 @@ func (l *Loop) emit(s *sequence, e Event) {
 
 // reject ends a job that never had a slot.
 func (l *Loop) reject(j *job, e *errs.Error) {
-	j.leaveQueue()
+	l.leaveQueue(j)
 	r := &Result{Queue: time.Since(j.call.begun), Err: e}
 	j.call.sink(Event{Index: j.index, Token: -1, Result: r})
 	j.call.count()

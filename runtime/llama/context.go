@@ -96,11 +96,6 @@ func (c *Context) Decode(token, pos, seq []int32, out []int8) error {
 // Remove empties a sequence; -1 empties all.
 func (c *Context) Remove(seq int) bool { return bool(C.hs_seq_rm(c.p, C.int32_t(seq))) }
 
-// Copy makes sequence to a copy of the whole of from.
-func (c *Context) Copy(from, to int) bool {
-	return bool(C.hs_seq_cp(c.p, C.int32_t(from), C.int32_t(to)))
-}
-
 // SetAdapters applies these LoRAs, and no others, to all that is decoded from
 // now on. What is in the cache was computed with the ones before: remove it.
 func (c *Context) SetAdapters(adapters []*Adapter, scales []float32) error {

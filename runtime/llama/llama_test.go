@@ -201,8 +201,25 @@ func TestWhatWouldAbortIsAnError(t *testing.T) {
 			t.Errorf("entry %d has no output and is sampled", i)
 		}
 	}
-	if c.Remove(2) || c.Remove(-2) || c.Copy(0, 2) || c.Copy(0, 0) {
+	if c.Remove(2) || c.Remove(-2) {
 		t.Error("sequences that are not there")
+	}
+	for _, seq := range []int{2, -1} {
+		if _, err := c.Save(seq); err == nil {
+			t.Errorf("sequence %d is not there and is saved", seq)
+		}
+	}
+	saved, err := c.Save(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer saved.Free()
+	if c.Restore(2, saved) == nil || c.Restore(-1, saved) == nil {
+		t.Error("a sequence that is not there is restored")
+	}
+	small := context(t, m, ContextOptions{Length: 256, Slots: 3, Batch: 16, Threads: 1})
+	if small.Restore(0, saved) == nil {
+		t.Error("a snapshot of another shape of context is restored")
 	}
 	for _, g := range []string{`root ::= (`, `start ::= "a"`, `root ::= other`, `root ::= root "a"`, "root ::= \"\\x", "\x00"} {
 		if s, err := m.NewSampler(SamplerOptions{Grammar: g}, nil); err == nil {
@@ -287,8 +304,9 @@ func TestAdaptersChangeWhatIsSaidAndGoAgain(t *testing.T) {
 	}
 }
 
-// A copied sequence goes on as the original does.
-func TestCopiedSequence(t *testing.T) {
+// A restored sequence goes on as the original does, also when that has gone on
+// or is no more, and a snapshot serves more than once.
+func TestRestoredSequence(t *testing.T) {
 	m := load(t)
 	c := context(t, m, ContextOptions{Length: 256, Slots: 3, Batch: 64, Threads: 1})
 	ids := tokens(t, m, "the people said that it was")
@@ -300,17 +318,31 @@ func TestCopiedSequence(t *testing.T) {
 	if err := c.Decode(ids, pos, seq, out); err != nil {
 		t.Fatal(err)
 	}
-	if !c.Copy(0, 2) {
-		t.Fatal("not copied")
-	}
-	var got [2][2]float32
-	for i, s := range []int32{0, 2} {
-		if err := c.Decode([]int32{300}, []int32{int32(n)}, []int32{s}, []int8{1}); err != nil {
+	next := func(seq int32) (logits [2]float32) {
+		if err := c.Decode([]int32{300}, []int32{int32(n)}, []int32{seq}, []int8{1}); err != nil {
 			t.Fatal(err)
 		}
-		_, got[i], _ = c.Top2(0)
+		_, logits, _ = c.Top2(0)
+		return logits
 	}
-	if got[0] != got[1] {
-		t.Errorf("logits %v and %v", got[0], got[1])
+	saved, err := c.Save(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer saved.Free()
+	if empty, err := c.Save(1); err != nil || saved.Bytes() <= empty.Bytes() {
+		t.Errorf("%d bytes; an empty sequence: %+v, %v", saved.Bytes(), empty, err)
+	} else {
+		empty.Free()
+	}
+	want := next(0)
+	c.Remove(0)
+	for _, seq := range []int{2, 0, 2} { // the last in place of what is there
+		if err := c.Restore(seq, saved); err != nil {
+			t.Fatal(err)
+		}
+		if got := next(int32(seq)); got != want {
+			t.Errorf("sequence %d: logits %v, want %v", seq, got, want)
+		}
 	}
 }

@@ -33,7 +33,10 @@ int32_t      hs_context_batch(const hs_context * c);
 // 0: done, 1: no room in the cache and nothing changed, -1: refused before the call, -2: failed inside
 int32_t hs_decode(hs_context * c, int32_t n, const int32_t * tok, const int32_t * pos, const int32_t * seq, const int8_t * out, hs_error * err);
 bool    hs_seq_rm(hs_context * c, int32_t seq);                  // whole sequence; -1: all
-bool    hs_seq_cp(hs_context * c, int32_t from, int32_t to);     // whole sequence into an empty one
+// What a sequence holds, in memory of the caller's (hs_state_free); NULL: see err
+uint8_t * hs_seq_save(hs_context * c, int32_t seq, size_t * size, hs_error * err);
+bool      hs_seq_restore(hs_context * c, int32_t seq, const uint8_t * state, size_t size, hs_error * err); // replaces what seq holds
+void      hs_state_free(uint8_t * state);
 
 // Adapters belong to the model.
 struct llama_adapter_lora * hs_adapter_load(struct llama_model * m, const char * path, hs_error * err);

@@ -1,6 +1,8 @@
 // Context, batch and cache. What llama.cpp would abort on is refused here.
 #include "shim.hpp"
 
+#include <cstdlib>
+
 namespace {
 // The CPU backend may be a library loaded at run time: ask it for its functions.
 template <typename F> F cpu_proc(const char * name) {
@@ -93,12 +95,26 @@ bool hs_seq_rm(hs_context * c, int32_t seq) {
     });
 }
 
-bool hs_seq_cp(hs_context * c, int32_t from, int32_t to) {
-    if (from < 0 || to < 0 || from >= c->n_seq || to >= c->n_seq || from == to) return false;
-    return hs_guard<bool>(nullptr, false, [&] {
-        // Sequences are streams of their own: only a whole one can be copied.
-        llama_memory_seq_rm(llama_get_memory(c->ctx), to, -1, -1);
-        llama_memory_seq_cp(llama_get_memory(c->ctx), from, to, -1, -1);
-        return true;
+uint8_t * hs_seq_save(hs_context * c, int32_t seq, size_t * size, hs_error * err) {
+    if (seq < 0 || seq >= c->n_seq) { hs_fail(err, "sequence id out of range"); return nullptr; }
+    return hs_guard<uint8_t *>(err, nullptr, [&]() -> uint8_t * {
+        *size = llama_state_seq_get_size(c->ctx, seq);
+        auto * state = (uint8_t *) malloc(*size);
+        if (state == nullptr) { hs_fail(err, "out of memory"); return nullptr; }
+        if (llama_state_seq_get_data(c->ctx, state, *size, seq) == *size) return state;
+        free(state);
+        hs_fail(err, "the sequence's state cannot be read");
+        return nullptr;
     });
 }
+
+bool hs_seq_restore(hs_context * c, int32_t seq, const uint8_t * state, size_t size, hs_error * err) {
+    if (seq < 0 || seq >= c->n_seq) { hs_fail(err, "sequence id out of range"); return false; }
+    return hs_guard<bool>(err, false, [&] {
+        if (llama_state_seq_set_data(c->ctx, state, size, seq) == size) return true;
+        hs_fail(err, "the state does not fit this sequence");
+        return false;
+    });
+}
+
+void hs_state_free(uint8_t * state) { free(state); }

@@ -129,7 +129,7 @@ func (c *child) load(spec *Spec) {
 		c.post(toParent{Failed: plain(failed)})
 		return
 	}
-	c.loop.Store(decode.NewLoop(e, e, decode.Options{Info: info, BatchSize: e.ctx.BatchSize(), Share: prefixSlots(info.Slots) > 0}))
+	c.loop.Store(decode.NewLoop(e, e, e.options(info, spec)))
 	c.post(toParent{Progress: 1})
 	c.post(toParent{Ready: &info})
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -22,16 +23,18 @@ const (
 	defaultSlots   = 32
 	defaultContext = 4096 // or what the model was trained on, if less
 	defaultBatch   = 512
+
+	DefaultPrefixBytes = 256 << 20
 )
 
-// prefixSlots is how many sequences a context has beside its slots, for the
-// prefix that requests share: storage.EstimateMemory counts the same. Few slots
-// gain little by it, and llama.cpp has at most 256 sequences.
-func prefixSlots(slots int) int {
-	if slots >= 4 && slots < 256 {
-		return 1
+// spareSlots is how many sequences a context has beside its slots, for calls
+// that have no row in one: storage.EstimateMemory counts the same. llama.cpp has
+// at most 256 sequences.
+func spareSlots(slots int) int {
+	if slots < 8 {
+		return 0
 	}
-	return 0
+	return min(max(1, slots/16), 256-slots)
 }
 
 // verify hashes the file and compares. progress is called with 0..1.
@@ -97,7 +100,7 @@ func load(spec *Spec, progress func(float64)) (*engine, decode.Info, error) {
 	if slots == 0 {
 		slots = defaultSlots
 	}
-	o := llama.ContextOptions{Length: spec.ContextLength, Slots: slots + prefixSlots(slots), Batch: spec.BatchSize, Threads: spec.Threads}
+	o := llama.ContextOptions{Length: spec.ContextLength, Slots: slots + spareSlots(slots), Batch: spec.BatchSize, Threads: spec.Threads}
 	if o.Length == 0 {
 		o.Length = min(defaultContext, m.TrainedContext())
 	}
@@ -128,6 +131,14 @@ func load(spec *Spec, progress func(float64)) (*engine, decode.Info, error) {
 		Parameters: m.Parameters(), WeightBytes: m.WeightBytes(), ChatTemplate: m.ChatTemplate(),
 		BOS: e.special(m.BOS()), EOS: e.special(m.EOS()), AddsBOS: m.AddsBOS(), Build: "llama.cpp " + llama.Version(),
 	}, nil
+}
+
+// options are those of the loop over e.
+func (e *engine) options(info decode.Info, spec *Spec) decode.Options {
+	return decode.Options{
+		Info: info, Spare: spareSlots(info.Slots), BatchSize: e.ctx.BatchSize(), PrefixBytes: spec.prefixBytes(),
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
 }
 
 // newContext refuses what cannot fit at once: left alone, an absurd size is
@@ -180,12 +191,22 @@ func (e *engine) Decode(batch []decode.Entry) error {
 // Clear implements decode.Backend.
 func (e *engine) Clear(slot int) { e.ctx.Remove(slot) }
 
-// Copy implements decode.Backend.
-func (e *engine) Copy(from, to int) error {
-	if !e.ctx.Copy(from, to) {
-		return fmt.Errorf("sequence %d cannot be copied to %d", from, to)
+// Save implements decode.Backend.
+func (e *engine) Save(slot int) (decode.Snapshot, error) {
+	s, err := e.ctx.Save(slot)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	return s, nil
+}
+
+// Restore implements decode.Backend.
+func (e *engine) Restore(slot int, s decode.Snapshot) error {
+	own, ok := s.(*llama.Snapshot)
+	if !ok {
+		return fmt.Errorf("slot %d: a snapshot of another engine", slot)
+	}
+	return e.ctx.Restore(slot, own)
 }
 
 // Adapt implements decode.Backend. A file is read once; its path holds one

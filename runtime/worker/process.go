@@ -18,7 +18,8 @@ import (
 )
 
 // Spec says which model to run and how. Zero fields but Path take defaults:
-// the trained context or 4096 tokens, 32 slots, all cores, 512 tokens a batch.
+// the trained context or 4096 tokens, 32 slots, all cores, 512 tokens a batch,
+// 256 MiB of prefixes.
 type Spec struct {
 	Path          string // GGUF file
 	SHA256        string // hex; checked before loading unless ""
@@ -27,6 +28,14 @@ type Spec struct {
 	Threads       int    // compute threads
 	BatchSize     int    // tokens per decode call
 	GPULayers     int    // layers on the accelerator, -1 all
+	PrefixBytes   int64  // memory for prefixes that rows share, -1 none
+}
+
+func (s *Spec) prefixBytes() int64 {
+	if s.PrefixBytes == 0 {
+		return DefaultPrefixBytes
+	}
+	return max(0, s.PrefixBytes)
 }
 
 // Options say how to start the process.

@@ -27,8 +27,8 @@ type Model struct {
 	BeforeDecode func(batch []decode.Entry) error
 	// Cells bounds the tokens in all slots together; 0: no bound.
 	Cells int
-	// CopyError is what Copy fails with.
-	CopyError error
+	// SaveError and RestoreError are what Save and Restore fail with.
+	SaveError, RestoreError error
 
 	mu       sync.Mutex // guards what follows: tests look while the loop runs
 	adapters []decode.Adapter
@@ -38,7 +38,7 @@ type Model struct {
 	Faults   []string         // broken promises of the loop
 	Batches  [][]decode.Entry
 	Sets     [][]decode.Adapter // as Adapt was called
-	Copies   int
+	live     int                // snapshots that were not freed
 }
 
 var (
@@ -101,20 +101,66 @@ func (m *Model) Clear(slot int) {
 	delete(m.cache, int32(slot))
 }
 
-// Copy fills an empty slot with the whole of another.
-func (m *Model) Copy(from, to int) error {
+// snapshot is a slot's content at one time.
+type snapshot struct {
+	m      *Model
+	tokens []decode.Token
+	under  string
+	freed  bool
+}
+
+// TokenBytes is what a token takes in a snapshot.
+const TokenBytes = 10
+
+// Save copies what a slot holds.
+func (m *Model) Save(slot int) (decode.Snapshot, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.CopyError != nil {
-		return m.CopyError
+	if m.SaveError != nil {
+		return nil, m.SaveError
 	}
-	src, dst := int32(from), int32(to)
-	if len(m.cache[src]) == 0 || len(m.cache[dst]) > 0 {
-		m.fault("copy of slot %d with %d tokens onto slot %d with %d", from, len(m.cache[src]), to, len(m.cache[dst]))
+	if len(m.cache[int32(slot)]) == 0 {
+		m.fault("slot %d is saved and is empty", slot)
 	}
-	m.cache[dst], m.under[dst] = slices.Clone(m.cache[src]), m.under[src]
-	m.Copies++
+	m.live++
+	return &snapshot{m: m, tokens: slices.Clone(m.cache[int32(slot)]), under: m.under[int32(slot)]}, nil
+}
+
+// Restore fills an empty slot.
+func (m *Model) Restore(slot int, s decode.Snapshot) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.RestoreError != nil {
+		return m.RestoreError
+	}
+	from := s.(*snapshot)
+	if set := fmt.Sprint(m.adapters); from.freed || from.under != set || len(m.cache[int32(slot)]) > 0 {
+		m.fault("slot %d with %d tokens is filled under %s with a snapshot of %s, freed: %v",
+			slot, len(m.cache[int32(slot)]), set, from.under, from.freed)
+	}
+	m.cache[int32(slot)], m.under[int32(slot)] = slices.Clone(from.tokens), from.under
 	return nil
+}
+
+// Bytes is the size of a snapshot.
+func (s *snapshot) Bytes() int64 { return TokenBytes * int64(len(s.tokens)) }
+
+// Free counts a snapshot as gone.
+func (s *snapshot) Free() {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	if s.freed {
+		s.m.fault("a snapshot of %d tokens is freed twice", len(s.tokens))
+	}
+	s.freed = true
+	s.m.live--
+}
+
+// Snapshots is the number of snapshots that were not freed.
+func (m *Model) Snapshots() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.live
 }
 
 // Adapt changes the set that Reply is given. A path that contains "broken" fails.

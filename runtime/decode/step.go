@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -91,6 +92,8 @@ func (l *Loop) step() {
 // compute decodes parts and takes the tokens that follow. Where the cache is
 // too full for all of them it goes in halves.
 func (l *Loop) compute(parts []part) {
+	// A backend computes neighbours side by side, as long as they are in order.
+	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.s.slot, b.s.slot) })
 	batch := l.entries[:0]
 	for _, p := range parts {
 		for i, t := range p.s.pending[:p.n] {

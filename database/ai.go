@@ -32,6 +32,7 @@ func (db *DB) registerTables(conn m.Connection) error {
 		"sessions": {columns: sessionColumns, rows: db.sessionRows},
 		"messages": {columns: messageColumns, rows: db.messageRows},
 		"usage":    {columns: usageColumns, rows: db.usageRows},
+		"cache":    {columns: cacheColumns, rows: db.cacheRows},
 	} {
 		t.name = "__ai_" + view
 		if err := t.register(conn); err != nil {
@@ -175,6 +176,19 @@ func (db *DB) usageRows() (out [][]any) {
 			u.StartedAt, u.FinishedAt, orNull(u.Error)})
 	}
 	return out
+}
+
+var cacheColumns = []column{
+	{"entries", number}, {"bytes", number}, {"budget", number}, {"hits", number}, {"misses", number},
+}
+
+// cacheRows is one row, or none without a cache.
+func (db *DB) cacheRows() [][]any {
+	if db.cache == nil {
+		return nil
+	}
+	s := db.cache.Stats()
+	return [][]any{{s.Entries, s.Bytes, s.Budget, s.Hits, s.Misses}}
 }
 
 func orNull(s string) any {

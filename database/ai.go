@@ -97,7 +97,7 @@ var engineColumns = []column{
 	{"model", text}, {"state", text}, {"pid", number}, {"bytes", number}, {"slots", number}, {"busy", number}, {"queued", number},
 	{"restarts", number}, {"pinned", truth}, {"loaded_at", instant}, {"idle_since", instant},
 	{"prompt_tokens", number}, {"shared_tokens", number}, {"completion_tokens", number},
-	{"prefill_seconds", real64}, {"decode_seconds", real64}, {"last_error", text},
+	{"steps", number}, {"prefill_seconds", real64}, {"decode_seconds", real64}, {"last_error", text},
 }
 
 func (db *DB) engineRows() (out [][]any) {
@@ -109,7 +109,7 @@ func (db *DB) engineRows() (out [][]any) {
 		out = append(out, []any{v.Model, string(v.State), pid, v.Bytes, int64(v.Slots), int64(v.Busy), int64(v.Queued),
 			int64(v.Restarts), v.Pinned, orNone(v.LoadedAt), orNone(v.IdleSince),
 			int64(v.Stats.PromptTokens), int64(v.Stats.SharedTokens), int64(v.Stats.CompletionTokens),
-			v.Stats.PrefillSeconds, v.Stats.DecodeSeconds, orNull(v.LastError)})
+			int64(v.Stats.Steps), v.Stats.PrefillSeconds, v.Stats.DecodeSeconds, orNull(v.LastError)})
 	}
 	return out
 }

@@ -102,7 +102,7 @@ func (s *Store) Get(keys []Key) [][]byte {
 			s.stats.Misses++
 		}
 	}
-	for _, k := range old {
+	for _, k := range old[:min(len(old), maxTouched-len(s.touched))] {
 		s.touched[k] = struct{}{}
 	}
 	if len(old) > 0 {

@@ -11,6 +11,7 @@ const (
 	writeAtOnce = 4 << 20     // bytes pending that are not waited with
 	maxPending  = 64 << 20    // bytes pending beyond which new entries are dropped
 	maxEvicted  = 10_000      // entries dropped per transaction
+	maxTouched  = 10_000      // entries moved to the young end per transaction; the others stay where they are
 )
 
 // run is the writer's goroutine.

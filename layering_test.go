@@ -29,6 +29,7 @@ var layers = []struct{ room, does string }{
 	{"runtime/llama", "binds llama.cpp"},
 	{"runtime/decode", "batches sequences over a small Backend interface"},
 	{"storage", "keeps model files by digest"},
+	{"cache", "keeps answers on disk by key"},
 	{"errs", "is the leaf that names errors"},
 }
 
@@ -50,6 +51,8 @@ var forbidden = []struct {
 		"inference is pure: transports turn wire formats into typed requests, sqlfuncs turns columns into requests"},
 	{"runtime", []string{http, grpc, arrow, duckdb, adbc},
 		"a runtime turns tokens into tokens and must be usable from any inference code"},
+	{"cache", []string{http, grpc, arrow, duckdb, adbc},
+		"what a key or a value means is inference's, which reaches it through an interface"},
 	{"storage", []string{grpc, arrow, duckdb, adbc},
 		"files are kept the same way whoever asks"},
 	{"flightsql", []string{"hyprstream/rest"},
@@ -71,6 +74,7 @@ var forbiddenDirect = []struct {
 	reason string
 }{
 	{"hyprstream/runtime/decode/fake", nil, "the fake is for tests: the product never runs on it"},
+	{"hyprstream/cache", []string{"database"}, "inference and catalog see it through interfaces; database wires it"},
 	{"hyprstream/runtime/llama", []string{"runtime/worker", "runtime/llama", "cmd/hyprstream"},
 		"llama.cpp can abort its process, so only the worker's child process calls it"},
 	{"hyprstream/runtime/worker", []string{"inference", "database", "cmd/hyprstream", "runtime/worker"},

@@ -25,11 +25,15 @@ type Engine interface {
 	Unload(ctx context.Context, model string) error
 }
 
-// Statements runs CREATE, ALTER and DROP of models and adapters.
+// Cache keeps answers beyond their statement; cache.Store is one.
+type Cache interface{ Clear() error }
+
+// Statements runs CREATE, ALTER and DROP of models and adapters, and CLEAR CACHE.
 type Statements struct {
 	Catalog *Catalog
 	Files   Files
 	Engine  Engine
+	Cache   Cache // nil: there is none
 	// Allow says whether a statement may read a file, and returns the path to
 	// read it by. Errors: errs.PermissionDenied naming the remedy.
 	Allow  func(path string) (string, error)
@@ -82,6 +86,8 @@ func (s *Statements) Run(ctx context.Context, sql string) (message string, err e
 		return s.dropModel(ctx, st)
 	case ddl.DropAdapter:
 		return s.dropAdapter(ctx, st)
+	case ddl.ClearCache:
+		return s.clearCache()
 	}
 	return "", errs.New(errs.Internal, "catalog", "no handler for a %T", st)
 }
@@ -253,6 +259,13 @@ func (s *Statements) dropAdapter(_ context.Context, st ddl.DropAdapter) (string,
 	}
 	s.discard(v.SHA256)
 	return fmt.Sprintf("adapter %s dropped", v.Name), nil
+}
+
+func (s *Statements) clearCache() (string, error) {
+	if s.Cache == nil {
+		return "there is no cache", nil
+	}
+	return "the cache is empty", s.Cache.Clear()
 }
 
 // discard removes a file that no row uses any more. While an import runs it is

@@ -32,6 +32,7 @@ func (db *DB) registerTables(conn m.Connection) error {
 		"sessions": {columns: sessionColumns, rows: db.sessionRows},
 		"messages": {columns: messageColumns, rows: db.messageRows},
 		"usage":    {columns: usageColumns, rows: db.usageRows},
+		"cache":    {columns: cacheColumns, rows: db.cacheRows},
 	} {
 		t.name = "__ai_" + view
 		if err := t.register(conn); err != nil {
@@ -96,7 +97,7 @@ var engineColumns = []column{
 	{"model", text}, {"state", text}, {"pid", number}, {"bytes", number}, {"slots", number}, {"busy", number}, {"queued", number},
 	{"restarts", number}, {"pinned", truth}, {"loaded_at", instant}, {"idle_since", instant},
 	{"prompt_tokens", number}, {"shared_tokens", number}, {"completion_tokens", number},
-	{"prefill_seconds", real64}, {"decode_seconds", real64}, {"last_error", text},
+	{"steps", number}, {"prefill_seconds", real64}, {"decode_seconds", real64}, {"last_error", text},
 }
 
 func (db *DB) engineRows() (out [][]any) {
@@ -108,7 +109,7 @@ func (db *DB) engineRows() (out [][]any) {
 		out = append(out, []any{v.Model, string(v.State), pid, v.Bytes, int64(v.Slots), int64(v.Busy), int64(v.Queued),
 			int64(v.Restarts), v.Pinned, orNone(v.LoadedAt), orNone(v.IdleSince),
 			int64(v.Stats.PromptTokens), int64(v.Stats.SharedTokens), int64(v.Stats.CompletionTokens),
-			v.Stats.PrefillSeconds, v.Stats.DecodeSeconds, orNull(v.LastError)})
+			int64(v.Stats.Steps), v.Stats.PrefillSeconds, v.Stats.DecodeSeconds, orNull(v.LastError)})
 	}
 	return out
 }
@@ -175,6 +176,19 @@ func (db *DB) usageRows() (out [][]any) {
 			u.StartedAt, u.FinishedAt, orNull(u.Error)})
 	}
 	return out
+}
+
+var cacheColumns = []column{
+	{"entries", number}, {"bytes", number}, {"budget", number}, {"hits", number}, {"misses", number},
+}
+
+// cacheRows is one row, or none without a cache.
+func (db *DB) cacheRows() [][]any {
+	if db.cache == nil {
+		return nil
+	}
+	s := db.cache.Stats()
+	return [][]any{{s.Entries, s.Bytes, s.Budget, s.Hits, s.Misses}}
 }
 
 func orNull(s string) any {

@@ -11,6 +11,7 @@ import (
 
 	m "github.com/duckdb/duckdb-go-bindings"
 
+	"hyprstream/cache"
 	"hyprstream/catalog"
 	"hyprstream/errs"
 	"hyprstream/inference"
@@ -20,8 +21,13 @@ import (
 	"hyprstream/storage"
 )
 
-// mainFile is clients' database in the data directory.
-const mainFile = "hyprstream.duckdb"
+// Files in the data directory: clients' database, and kept answers.
+const (
+	mainFile  = "hyprstream.duckdb"
+	cacheFile = "cache.db"
+)
+
+const defaultCacheSize = 1_000_000_000
 
 // Config says where a database lives and what its clients may reach.
 type Config struct {
@@ -30,6 +36,7 @@ type Config struct {
 	Exe          string        // program the engine processes are started from; "" is this one
 	MemoryBudget int64         // bytes all loaded models may take, 0: what is free now
 	IdleTimeout  time.Duration // a model idle that long is unloaded, 0: never
+	CacheSize    int64         // bytes that kept answers may take on disk, 0: 1 GB, negative: none are kept
 	Logger       *slog.Logger  // nil: no log
 }
 
@@ -39,6 +46,7 @@ type DB struct {
 	log     *slog.Logger
 	unlock  func() error
 	catalog *catalog.Catalog
+	cache   *cache.Store // nil: there is none
 	engine  *inference.Engine
 	duck    m.Database
 	funcs   *operator.Attachment
@@ -91,12 +99,17 @@ func (db *DB) open() error {
 	if budget == 0 {
 		budget = int64(worker.FreeMemory())
 	}
-	db.engine = inference.New(inference.Config{
+	cfg := inference.Config{
 		Registry: db.catalog, Runtime: processes{db.cfg.Exe, db.log}, Verify: files.Verify,
 		MemoryBudget: budget, IdleTimeout: db.cfg.IdleTimeout, Logger: db.log,
-	})
-	statements := &catalog.Statements{Catalog: db.catalog, Files: files, Engine: db.engine, Allow: db.allow, Logger: db.log,
+	}
+	statements := &catalog.Statements{Catalog: db.catalog, Files: files, Allow: db.allow, Logger: db.log,
 		Memory: budget / 2} // a second model should fit beside it
+	if db.openCache(); db.cache != nil { // a nil *Store in an interface is not nil
+		cfg.Cache, statements.Cache = db.cache, db.cache
+	}
+	db.engine = inference.New(cfg)
+	statements.Engine = db.engine
 	if err := statements.Sweep(); err != nil {
 		return err
 	}
@@ -108,6 +121,24 @@ func (db *DB) open() error {
 		return err
 	}
 	return db.prepareDuck()
+}
+
+// openCache opens the file of kept answers. Without one everything works, and
+// costs what it costs.
+func (db *DB) openCache() {
+	size := db.cfg.CacheSize
+	if size < 0 {
+		return
+	}
+	if size == 0 {
+		size = defaultCacheSize
+	}
+	store, err := cache.Open(filepath.Join(db.cfg.Dir, cacheFile), size, db.log)
+	if err != nil {
+		db.log.Warn("there is no cache: cache := 'persistent' keeps nothing", "err", err)
+		return
+	}
+	db.cache = store
 }
 
 // openDuck opens the file that clients' tables live in.
@@ -216,6 +247,9 @@ func (db *DB) Close(ctx context.Context) error {
 	}
 	if db.catalog != nil {
 		db.catalog.Close()
+	}
+	if db.cache != nil {
+		err = errors.Join(err, db.cache.Close())
 	}
 	return errors.Join(err, db.unlock())
 }

@@ -57,13 +57,17 @@ func (q *query) Row(_ string, c inference.Completion, rows int) {
 	if c.Err != nil {
 		u.FailedRows += int64(rows)
 	}
+	q.names = addName(q.names, c.Model)
+	if c.Cached { // what it counts was spent before
+		u.CachedRows += int64(rows)
+		return
+	}
 	u.PromptTokens += int64(c.PromptTokens)
 	u.SharedTokens += int64(c.SharedTokens)
 	u.CompletionTokens += int64(c.CompletionTokens)
 	u.Queue += c.Queue
 	u.Prefill += c.Prefill
 	u.Decode += c.Decode
-	q.names = addName(q.names, c.Model)
 }
 
 func addName(list []string, name string) []string {

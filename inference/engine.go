@@ -38,6 +38,8 @@ type Config struct {
 	// Verify checks a stored file against its digest before it is used. Nil
 	// leaves the check of weights to the process that loads them.
 	Verify func(ctx context.Context, sha256 string) error
+	// Cache keeps the answers to requests with CachePersistent; nil keeps none.
+	Cache Cache
 	// MemoryBudget bounds the sum of Model.Memory of loaded models, in bytes;
 	// 0 is no bound.
 	MemoryBudget int64

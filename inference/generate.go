@@ -20,7 +20,7 @@ import (
 // for every request.
 //
 // Requests of several models run side by side. Equal requests at temperature 0
-// are computed once. When an engine dies, it is started again and what it had
+// are computed once, unless they have CacheOff. When an engine dies, it is started again and what it had
 // not finished is tried once more.
 func (e *Engine) Generate(ctx context.Context, reqs []Request, done func(i int, c Completion)) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -84,6 +84,7 @@ type row struct {
 	deadline time.Time
 	plain    bool
 	finished bool
+	key      *CacheKey // under which its answer is kept; nil: it is not
 }
 
 // group checks requests, resolves their models and sorts them.
@@ -113,7 +114,7 @@ func (e *Engine) group(reqs []Request, out *outcomes) ([]*group, error) {
 			byModel[name] = g
 			groups = append(groups, g)
 		}
-		if req.Params.Temperature == 0 {
+		if req.Params.Temperature == 0 && req.Cache != CacheOff {
 			k := sameKey(name, &req)
 			if r := same[k]; r != nil {
 				r.indexes = append(r.indexes, i)
@@ -150,7 +151,7 @@ func sameKey(model string, r *Request) string {
 	}
 	text(r.Params.Grammar)
 	p := r.Params
-	fmt.Fprint(&b, r.Messages == nil, r.Raw, r.Logprobs, r.Timeout, r.Adapters,
+	fmt.Fprint(&b, r.Messages == nil, r.Raw, r.Logprobs, r.Timeout, r.Adapters, r.Cache,
 		p.MaxTokens, p.TopP, p.TopK, p.MinP, p.RepeatPenalty, p.IgnoreEOS)
 	return b.String()
 }
@@ -205,13 +206,16 @@ func (g *group) submit(ctx context.Context, l *live) error {
 		}
 		reqs, rows = append(reqs, req), append(rows, r)
 	}
+	reqs, rows = g.fromCache(l, reqs, rows)
 	if len(reqs) == 0 {
 		return nil
 	}
 	err := l.proc.Submit(ctx, reqs, func(ev decode.Event) {
 		if ev.Result != nil && ev.Index >= 0 && ev.Index < len(rows) {
 			r := rows[ev.Index]
-			r.finish(g.out, completion(g.model, r.plain, ev.Result))
+			c := completion(g.model, r.plain, ev.Result)
+			g.keep(r, &c)
+			r.finish(g.out, c)
 		}
 	})
 	if err != nil {
@@ -229,6 +233,7 @@ func (r *row) finish(out *outcomes, c Completion) {
 	r.finished = true
 	for _, i := range r.indexes {
 		out.put(i, c)
+		c.Cached = c.Err == nil // one of them was computed, if any
 	}
 }
 

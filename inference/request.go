@@ -13,6 +13,7 @@ import (
 // resolved is what became of an adapter's name.
 type resolved struct {
 	adapter decode.Adapter
+	sha256  string
 	err     *errs.Error
 }
 
@@ -73,7 +74,7 @@ func (e *Engine) adapter(ctx context.Context, model string, use AdapterUse) reso
 	if err != nil {
 		return resolved{err: rowError(err)}
 	}
-	return resolved{adapter: decode.Adapter{Path: a.Path, Scale: a.Scale * use.Scale}}
+	return resolved{adapter: decode.Adapter{Path: a.Path, Scale: a.Scale * use.Scale}, sha256: a.SHA256}
 }
 
 func (e *Engine) verifyAdapter(ctx context.Context, a Adapter) error {

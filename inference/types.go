@@ -33,6 +33,7 @@ type Request struct {
 	Params   decode.Params // MaxTokens 0 means 256
 	Timeout  time.Duration // 0: none
 	Logprobs bool
+	Cache    CacheUse
 }
 
 // Completion is a finished row. Err is the row's own failure; the statement's
@@ -48,6 +49,7 @@ type Completion struct {
 	Prefill          time.Duration
 	Decode           time.Duration
 	Model            string // the name it resolved to
+	Cached           bool   // nothing was computed for it: the counts are those of the request that was
 	Err              *errs.Error
 }
 

@@ -1,7 +1,7 @@
 // Package rest is the HTTP shim: it turns each request into one SQL statement
 // with bound parameters, runs it through package database and writes the rows
 // in the form the client expects (OpenAI's JSON and server-sent events, plain
-// JSON rows, Arrow IPC).
+// JSON rows, Arrow IPC, Prometheus' text).
 //
 // It decides nothing about models: which model is the default, what an option
 // means, what an error is called are all answers of the SQL layer. Temperature

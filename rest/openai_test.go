@@ -27,16 +27,21 @@ func TestMain(m *testing.M) {
 // newModelServer serves a data directory with the tiny model in it.
 func newModelServer(t *testing.T) *httptest.Server {
 	t.Helper()
+	srv := newServer(t, Options{})
+	loadTiny(t, srv)
+	return srv
+}
+
+func loadTiny(t *testing.T, srv *httptest.Server) {
+	t.Helper()
 	path, err := filepath.Abs("../testdata/tiny.gguf")
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := newServer(t, Options{})
 	status, _, text := call(t, srv, "POST", "/v1/sql", `{"sql": "CREATE MODEL tiny FROM '`+path+`' WITH (slots = 4)"}`)
 	if status != 200 {
 		t.Fatal(status, text)
 	}
-	return srv
 }
 
 // whole is a chat or text completion as a client decodes it.

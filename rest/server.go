@@ -63,7 +63,7 @@ func New(db *database.DB, opt Options) http.Handler {
 	r := chi.NewRouter()
 	r.Use(s.recoverPanics, middleware.Heartbeat("/healthz"), s.guardHost, s.guardOrigin)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, errs.New(errs.NotFound, "rest", "there is no %s here; see /v1/models, /v1/chat/completions, /v1/completions, /v1/sql, /healthz, /readyz", r.URL.Path))
+		s.fail(w, r, errs.New(errs.NotFound, "rest", "there is no %s here; see /v1/models, /v1/chat/completions, /v1/completions, /v1/sql, /metrics, /healthz, /readyz", r.URL.Path))
 	})
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusMethodNotAllowed, "", errs.New(errs.InvalidArgument, "rest", "%s does not accept %s", r.URL.Path, r.Method))
@@ -76,6 +76,7 @@ func New(db *database.DB, opt Options) http.Handler {
 		r.Get("/v1/models", s.models)
 		r.Get("/v1/models/*", s.model)
 		r.Post("/v1/sql", s.sql)
+		r.Method(http.MethodGet, "/metrics", metricsHandler(db, opt.Logger))
 	})
 	return r
 }

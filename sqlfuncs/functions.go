@@ -2,6 +2,7 @@ package sqlfuncs
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"hyprstream/sqlfuncs/operator"
@@ -16,8 +17,12 @@ const (
 	fnChat
 )
 
-// tableOptions are those of FROM generate and FROM generate_stream.
-var tableOptions = append(append([]option{}, options...), choicesOption)
+// generateOptions are those of generate, tableOptions of FROM generate;
+// FROM generate_stream has options as they are.
+var (
+	generateOptions = append(slices.Clone(options), cacheOption)
+	tableOptions    = append(slices.Clone(generateOptions), choicesOption)
+)
 
 // onlyNamed stops a call from giving an option by position: nothing casts to its
 // type. Without it generate('m', 42) would quietly be the prompt 'm' with an adapter.
@@ -56,7 +61,7 @@ var chatOptions = func() []option {
 
 // generateMacro gives the inner function its named options.
 func generateMacro() string {
-	return macro("generate", modelAndText("prompt"), []string{"model", "prompt"}, options)
+	return macro("generate", modelAndText("prompt"), []string{"model", "prompt"}, generateOptions)
 }
 
 // macro gives the inner function __name its named options, after the parameters
@@ -83,7 +88,7 @@ func functions() operator.Functions {
 			Type:        "DOUBLE", Default: "0.1",
 		}},
 		Scalars: []operator.Scalar{
-			{Fn: fnGenerate, Name: "__generate", Args: columns(options), Returns: "VARCHAR", Lift: true,
+			{Fn: fnGenerate, Name: "__generate", Args: columns(generateOptions), Returns: "VARCHAR", Lift: true,
 				Groups: [][]int{{0}, promptOrMessages}},
 			{Fn: fnChat, Name: "__chat", Returns: "VARCHAR", Groups: [][]int{{0}, {1}},
 				Args: append([]operator.Column{{Name: "session", Type: "VARCHAR"}, {Name: "message", Type: "VARCHAR"}}, named(chatOptions)...)},

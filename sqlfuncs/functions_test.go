@@ -126,6 +126,11 @@ func TestRowsToModel(t *testing.T) {
 		{"SELECT CASE WHEN id < 2 THEN " + G + " END FROM t", []int{2}},
 		{"SELECT coalesce(prompt, " + G + ") FROM t", nil},
 		{"SELECT generate('m', prompt, temperature := 1) FROM dup LIMIT 20", []int{20}},
+		{"SELECT generate('m', prompt, cache := 'off') FROM dup LIMIT 20", []int{20}},
+		{"SELECT generate('m', prompt, cache := 'off', temperature := 1, seed := 7) FROM dup LIMIT 20", []int{20}},
+		{"SELECT generate('m', prompt, cache := 'query') FROM dup", []int{10}},
+		{"SELECT generate('m', prompt, cache := 'persistent') FROM dup", []int{10}},
+		{"SELECT generate('m', prompt, cache := CASE WHEN prompt < 'p5' THEN 'persistent' END) FROM dup", []int{10}},
 	} {
 		d.engine.take()
 		d.must(c.sql)
@@ -150,6 +155,11 @@ func TestErrors(t *testing.T) {
 		{"SELECT generate('m', 'x', temperature := 'nan'::DOUBLE)", "[INVALID_ARGUMENT] temperature"},
 		{"SELECT generate('m', 'x', stop := [''])", "[INVALID_ARGUMENT] stop"},
 		{"SELECT generate('m', 'x', on_error := 'maybe')", "[INVALID_ARGUMENT] on_error"},
+		{"EXPLAIN SELECT generate('m', 'x', cache := 'always')", "[INVALID_ARGUMENT] cache must be 'query', 'persistent' or 'off', not 'always'"},
+		{"SELECT text FROM generate('m', 'x', cache := 'always')", "[INVALID_ARGUMENT] cache must be"},
+		{"SELECT generate('m', 'x', cache := 7)", "cache VARCHAR"},
+		{"SELECT text FROM generate_stream('m', 'x', cache := 'query')", "cache"},
+		{"SELECT chat('s', 'x', cache := 'query')", "cache"},
 		{"SELECT generate('m', 'x', messages := 'nonsense')", "[INVALID_ARGUMENT] messages"},
 		{"SELECT generate('m', prompt, on_error := 'fail') FROM t", "[CONTEXT_OVERFLOW] prompt too long"},
 		{"SELECT generate('m', prompt) FROM t WHERE id IN (7, 8)", "[CONTEXT_OVERFLOW] prompt too long (1 of 2 rows failed"},

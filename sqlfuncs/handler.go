@@ -50,6 +50,8 @@ func (h *handler) Exec(ctx context.Context, sql string) (string, error) {
 
 func optionsOf(fn uint16) []option {
 	switch fn {
+	case fnGenerate:
+		return generateOptions
 	case fnGenerateTable:
 		return tableOptions
 	case fnCountTokens:
@@ -100,9 +102,10 @@ func (h *handler) Run(ctx context.Context, calls []operator.Call, done func(int,
 }
 
 // key is equal for calls that have one answer: the same evaluation, or the same
-// request where nothing is drawn at random (temperature 0, or a seed).
+// request where nothing is drawn at random (temperature 0, or a seed) and it may be
+// taken for another.
 func key(c operator.Call, r inference.Request, seeded bool) string {
-	if r.Params.Temperature > 0 && !seeded {
+	if r.Cache == inference.CacheOff || r.Params.Temperature > 0 && !seeded {
 		return strconv.FormatUint(c.Nonce, 36)
 	}
 	var b strings.Builder
@@ -121,13 +124,13 @@ func (h *handler) generate(ctx context.Context, calls []operator.Call, done func
 	fail := make([]bool, len(calls))
 	seen := map[string]int{}
 	for i, c := range calls {
-		r, _, err := read(c, options)
+		r, _, err := read(c, generateOptions)
 		fail[i] = r.fail
 		if err != nil {
 			done(i, operator.Answer{Err: asError(err), Fail: r.fail})
 			continue
 		}
-		k := key(c, r.req, given(c, options, "seed"))
+		k := key(c, r.req, given(c, generateOptions, "seed"))
 		if at, ok := seen[k]; ok {
 			rows[at] = append(rows[at], i)
 			continue

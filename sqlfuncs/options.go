@@ -107,6 +107,18 @@ var options = []option{
 	{"ignore_eos", "BOOLEAN", boolean(func(c *call, v bool) { c.req.Params.IgnoreEOS = v })},
 }
 
+// cacheOption is of the functions whose answers are whole: generate, as a value
+// and in FROM.
+var cacheOption = option{"cache", "VARCHAR", func(c *call, a operator.Arg) error {
+	use, ok := map[string]inference.CacheUse{
+		"query": inference.CacheQuery, "persistent": inference.CachePersistent, "off": inference.CacheOff}[a.Text]
+	if !ok {
+		return invalid("cache must be 'query', 'persistent' or 'off', not '%s'", a.Text)
+	}
+	c.req.Cache = use
+	return nil
+}}
+
 // choicesOption is FROM generate's own.
 var choicesOption = option{"n", "INTEGER", integer("n", 1, 128, func(c *call, v int64) { c.choices = int(v) })}
 

@@ -33,7 +33,8 @@ var parser = participle.MustBuild[root](
 type root struct {
 	Create *create `parser:"( 'CREATE' @@"`
 	Alter  *alter  `parser:"| 'ALTER' 'MODEL' @@"`
-	Drop   *drop   `parser:"| 'DROP' @@ ) ';'*"`
+	Drop   *drop   `parser:"| 'DROP' @@"`
+	Clear  bool    `parser:"| @'CLEAR' 'CACHE' ) ';'*"`
 }
 
 type create struct {
@@ -138,6 +139,8 @@ func syntaxError(err error, usage string) error {
 
 func (r *root) statement() Statement {
 	switch {
+	case r.Clear:
+		return ClearCache{}
 	case r.Alter != nil && r.Alter.Set:
 		return AlterModel{string(r.Alter.Name), SetDefault}
 	case r.Alter != nil:

@@ -24,6 +24,7 @@ func TestParse(t *testing.T) {
 		"ALTER MODEL gemma SET DEFAULT": AlterModel{"gemma", SetDefault},
 		"DROP MODEL IF EXISTS gemma":    DropModel{"gemma", true},
 		"drop adapter \"if\" ;":         DropAdapter{"if", false},
+		"/* all */ clear Cache;":        ClearCache{},
 		"DROP MODEL модель":             DropModel{"модель", false},
 	} {
 		got, ours, err := Parse(sql)
@@ -40,6 +41,7 @@ func TestParseErrors(t *testing.T) {
 		"CREATE MODEL gemma FROM 'x":              "line 1, column 25",
 		"CREATE MODEL FROM 'x'":                   "line 1, column 19",
 		"ALTER MODEL gemma EXPLODE":               "LOAD | UNLOAD | PIN | UNPIN | SET DEFAULT",
+		"CLEAR CACHE gemma":                       "line 1, column 13",
 		"DROP MODEL a, b":                         "line 1, column 13",
 		"CREATE MODEL a FROM 'b' WITH (c)":        "line 1, column 32",
 		"CREATE MODEL a FROM 'b'; DROP MODEL a":   "line 1, column 26",
@@ -55,7 +57,7 @@ func TestParseErrors(t *testing.T) {
 
 func TestNotOurs(t *testing.T) {
 	for _, sql := range []string{"", ";", "SELECT 1", "CREATE TABLE model(a int)", "DROP TABLE model", "CREATE OR REPLACE VIEW v AS SELECT 1",
-		"CREATE MODELS x", "/* open", "-- CREATE MODEL a FROM 'b'", "ALTER TABLE x", "'CREATE MODEL'", strings.Repeat(" ", maxText) + "CREATE MODEL a FROM 'b'"} {
+		"CREATE MODELS x", "/* open", "-- CREATE MODEL a FROM 'b'", "ALTER TABLE x", "CLEAR", "CLEAR TABLE x", "CLEAR CACHES", "'CREATE MODEL'", strings.Repeat(" ", maxText) + "CREATE MODEL a FROM 'b'"} {
 		if st, ours, err := Parse(sql); ours || st != nil || err != nil {
 			t.Errorf("%.40q: %v %v %v", sql, st, ours, err)
 		}

@@ -9,6 +9,7 @@ var usages = map[string]string{
 	"ALTER MODEL":    "ALTER MODEL name LOAD | UNLOAD | PIN | UNPIN | SET DEFAULT",
 	"DROP MODEL":     "DROP MODEL [IF EXISTS] name",
 	"DROP ADAPTER":   "DROP ADAPTER [IF EXISTS] name",
+	"CLEAR CACHE":    "CLEAR CACHE",
 }
 
 // recognise gives the syntax of the statement sql begins like, "" for none of
@@ -18,7 +19,7 @@ func recognise(sql string) string {
 		return ""
 	}
 	verb, rest := word(sql)
-	if verb != "CREATE" && verb != "ALTER" && verb != "DROP" {
+	if verb != "CREATE" && verb != "ALTER" && verb != "DROP" && verb != "CLEAR" {
 		return ""
 	}
 	noun, rest := word(rest)

@@ -60,11 +60,15 @@ type DropAdapter struct {
 	IfExists bool
 }
 
+// ClearCache is CLEAR CACHE.
+type ClearCache struct{}
+
 func (CreateModel) statement()   {}
 func (CreateAdapter) statement() {}
 func (AlterModel) statement()    {}
 func (DropModel) statement()     {}
 func (DropAdapter) statement()   {}
+func (ClearCache) statement()    {}
 
 // Kind of an option's value.
 type Kind int

@@ -35,6 +35,7 @@ type serveFlags struct {
 	insecure        bool
 	memoryBudget    string
 	idleTimeout     time.Duration
+	cacheSize       string
 }
 
 const serveHelp = `Serve one data directory over Flight SQL (ADBC, JDBC, ODBC drivers) and HTTP
@@ -70,6 +71,7 @@ func (a *app) serveCommand() *cobra.Command {
 	f.BoolVar(&o.insecure, "insecure", false, "allow an address off the loopback without TLS or token")
 	f.StringVar(&o.memoryBudget, "memory-budget", "", "`SIZE` that loaded models may take together, such as 8GB (default: from the machine's memory)")
 	f.DurationVar(&o.idleTimeout, "idle-timeout", 0, "unload a model not used for this `TIME`, such as 30m (default: never)")
+	f.StringVar(&o.cacheSize, "cache-size", "1GB", "`SIZE` on disk that answers kept by cache := 'persistent' may take; 0 keeps none")
 	return cmd
 }
 
@@ -117,6 +119,14 @@ func (a *app) databaseConfig(o serveFlags, log *slog.Logger) (cfg database.Confi
 			return cfg, errs.New(errs.InvalidArgument, "serve", "--memory-budget %q is not a size such as 8GB", o.memoryBudget)
 		}
 		cfg.MemoryBudget = int64(n)
+	}
+	switch n, err := humanize.ParseBytes(o.cacheSize); {
+	case err != nil || n > 1<<62:
+		return cfg, errs.New(errs.InvalidArgument, "serve", "--cache-size %q is not a size such as 8GB, nor 0 for no cache", o.cacheSize)
+	case n == 0:
+		cfg.CacheSize = -1
+	default:
+		cfg.CacheSize = int64(n)
 	}
 	dirs := o.allowDirs
 	if len(dirs) == 0 {

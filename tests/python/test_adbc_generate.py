@@ -45,6 +45,27 @@ def test_generate_for_each_parameter_row(cur, prompts):
     cur.execute("DROP TABLE answers")
 
 
+def test_persistent_cache_computes_what_is_new(cur):
+    def run(rows):
+        cur.execute("SELECT i, generate('gemma', 'The colour number ' || i || ' is', max_tokens := 6, cache := 'persistent') "
+                    f"FROM range({rows}) t(i) ORDER BY i")
+        answers = cur.fetchall()
+        cur.execute("SELECT rows, cached_rows FROM ai.usage ORDER BY finished_at DESC LIMIT 1")
+        usage = cur.fetchone()
+        cur.execute("SELECT prompt_tokens, completion_tokens FROM ai.engines WHERE model = 'gemma'")
+        return answers, usage, cur.fetchone()
+
+    cur.execute("CLEAR CACHE")
+    cur.fetchall()
+    first, usage, spent = run(100)
+    assert usage == (100, 0) and len({text for _, text in first}) > 10
+    again, usage, after = run(100)
+    assert again == first and usage == (100, 100) and after == spent
+    grown, usage, after = run(101)
+    assert grown[:100] == first and grown[100][1] and usage == (101, 100)
+    assert 0 < after[1] - spent[1] <= 6 and after[0] - spent[0] < 20
+
+
 def test_null_prompt_is_null(cur):
     cur.execute("SELECT generate('gemma', NULL)")
     assert cur.fetchall() == [(None,)]

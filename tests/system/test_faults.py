@@ -169,3 +169,43 @@ def test_damaged_files(tiny, tmp_path):
             assert "INVALID_MODEL_FILE" in outcome, (name, how, outcome)
         query(tiny, "DROP MODEL IF EXISTS broken")
         assert query(tiny, "SELECT generate('tiny', 'hello', max_tokens := 4, ignore_eos := true)")[0][0], name
+
+
+def test_cache_survives_a_killed_server(tmp_path):
+    """What a statement had computed a second before the kill is not computed again."""
+    server = Server(tmp_path).start("--allow-dir", ROOT)
+    query(server, f"CREATE MODEL tiny FROM '{TINY}' WITH (slots = 4, context_length = 256)")
+    sql = f"SELECT id, generate('tiny', prompt, max_tokens := 150, ignore_eos := true, cache := 'persistent') FROM ({PROMPTS.format(800)})"
+    thread, out = run_in_thread(server, sql)
+    kept = wait_for(lambda: query(server, "SELECT entries FROM ai.cache")[0][0])
+    server.process.kill()
+    server.process.wait()
+    thread.join(30)
+    assert "error" in out and kept < 800, "the statement was over before the kill"
+    server.start("--allow-dir", ROOT)
+    try:
+        rows = query(server, sql)
+        assert len(rows) == 800 and all(text for _, text in rows)
+        asked, cached, failed, computed = query(server, "SELECT rows, cached_rows, failed_rows, completion_tokens FROM ai.usage ORDER BY finished_at DESC LIMIT 1")[0]
+        assert (asked, failed) == (800, 0) and kept <= cached < 800
+        assert computed == 150 * (800 - cached)
+        assert sorted(query(server, sql)) == sorted(rows)
+        assert query(server, "SELECT cached_rows, completion_tokens FROM ai.usage ORDER BY finished_at DESC LIMIT 1") == [(800, 0)]
+    finally:
+        server.stop()
+    assert "damaged" not in (tmp_path / "server.log").read_text()
+
+
+def test_damaged_cache_does_not_stop_the_server(tmp_path):
+    server = Server(tmp_path).start("--allow-dir", ROOT)
+    sql = "SELECT generate('tiny', 'hello', max_tokens := 4, ignore_eos := true, cache := 'persistent')"
+    query(server, f"CREATE MODEL tiny FROM '{TINY}'")
+    answer = query(server, sql)
+    server.stop()
+    (tmp_path / "cache.db").write_bytes(os.urandom(100_000))
+    server.start("--allow-dir", ROOT)
+    try:
+        assert query(server, sql) == answer
+        assert "the cache is damaged" in (tmp_path / "server.log").read_text()
+    finally:
+        server.stop()

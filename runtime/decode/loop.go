@@ -239,6 +239,7 @@ func (l *Loop) run() {
 		}
 		l.expire()
 		l.admit()
+		l.compact()
 		if len(l.running) > 0 {
 			l.step()
 			continue

@@ -31,7 +31,7 @@ const (
 // that have no row in one: storage.EstimateMemory counts the same. llama.cpp has
 // at most 256 sequences.
 func spareSlots(slots int) int {
-	if slots < 8 {
+	if slots < 8 || slots > 256 {
 		return 0
 	}
 	return min(max(1, slots/16), 256-slots)

@@ -24,7 +24,7 @@ const (
 	defaultContext = 4096 // or what the model was trained on, if less
 	defaultBatch   = 512
 
-	DefaultPrefixBytes = 256 << 20
+	DefaultPrefixBytes = 256 << 20 // of a Spec without PrefixBytes, and of a model without prefix_cache
 )
 
 // spareSlots is how many sequences a context has beside its slots, for calls

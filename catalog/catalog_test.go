@@ -125,6 +125,36 @@ func TestStatements(t *testing.T) {
 	}
 }
 
+// prefix_cache is memory that the model is expected to need.
+func TestPrefixCache(t *testing.T) {
+	s, _ := start(t, t.TempDir())
+	memory := map[string]int64{}
+	for name, with := range map[string]string{"default": "", "none": ", prefix_cache = 0", "much": ", prefix_cache = 300"} {
+		if _, err := s.Run(t.Context(), "CREATE MODEL \""+name+"\" FROM '"+testdata(t, "tiny.gguf")+"' WITH (slots = 4"+with+")"); err != nil {
+			t.Fatal(err)
+		}
+		m, ok := find(s.Catalog.Models(), name)
+		if !ok {
+			t.Fatalf("no model %q", name)
+		}
+		memory[name] = m.Memory
+		if want := map[string]int64{"default": 256 << 20, "none": 0, "much": 300 << 20}[name]; m.Options.PrefixBytes() != want {
+			t.Errorf("%s: %d bytes", name, m.Options.PrefixBytes())
+		}
+	}
+	if memory["default"]-memory["none"] != 256<<20 || memory["much"]-memory["none"] != 300<<20 {
+		t.Errorf("memory %v", memory)
+	}
+}
+
+func find(models []Model, name string) (Model, bool) {
+	i := slices.IndexFunc(models, func(m Model) bool { return m.Name == name })
+	if i < 0 {
+		return Model{}, false
+	}
+	return models[i], true
+}
+
 func TestReopen(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := start(t, dir)

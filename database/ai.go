@@ -28,6 +28,7 @@ func (db *DB) registerTables(conn m.Connection) error {
 		"models":   {columns: modelColumns, rows: db.modelRows},
 		"adapters": {columns: adapterColumns, rows: db.adapterRows},
 		"engines":  {columns: engineColumns, rows: db.engineRows},
+		"prefixes": {columns: prefixColumns, rows: db.prefixRows},
 		"queries":  {columns: queryColumns, rows: db.queryRows},
 		"sessions": {columns: sessionColumns, rows: db.sessionRows},
 		"messages": {columns: messageColumns, rows: db.messageRows},
@@ -97,19 +98,28 @@ var engineColumns = []column{
 	{"model", text}, {"state", text}, {"pid", number}, {"bytes", number}, {"slots", number}, {"busy", number}, {"queued", number},
 	{"restarts", number}, {"pinned", truth}, {"loaded_at", instant}, {"idle_since", instant},
 	{"prompt_tokens", number}, {"shared_tokens", number}, {"completion_tokens", number},
-	{"steps", number}, {"prefill_seconds", real64}, {"decode_seconds", real64}, {"last_error", text},
+	{"prefill_seconds", real64}, {"decode_seconds", real64},
+	{"steps", number}, {"decoded_tokens", number}, {"slot_use", real64},
+	{"step_seconds", real64}, {"sample_seconds", real64}, {"overhead_seconds", real64},
+	{"prefixes", number}, {"prefix_bytes", number}, {"last_error", text},
 }
 
 func (db *DB) engineRows() (out [][]any) {
 	for _, v := range db.engine.Status() {
-		var pid any
+		var pid, use any
+		if all := v.Stats.Steps * uint64(v.Slots); all > 0 {
+			use = float64(v.Stats.SlotSteps) / float64(all)
+		}
 		if v.State == inference.StateReady {
 			pid = int64(v.PID)
 		}
 		out = append(out, []any{v.Model, string(v.State), pid, v.Bytes, int64(v.Slots), int64(v.Busy), int64(v.Queued),
 			int64(v.Restarts), v.Pinned, orNone(v.LoadedAt), orNone(v.IdleSince),
 			int64(v.Stats.PromptTokens), int64(v.Stats.SharedTokens), int64(v.Stats.CompletionTokens),
-			int64(v.Stats.Steps), v.Stats.PrefillSeconds, v.Stats.DecodeSeconds, orNull(v.LastError)})
+			v.Stats.PrefillSeconds, v.Stats.DecodeSeconds,
+			int64(v.Stats.Steps), int64(v.Stats.DecodedTokens), use,
+			v.Stats.StepSeconds, v.Stats.SampleSeconds, v.Stats.OverheadSeconds,
+			int64(v.Stats.Prefixes), v.Stats.PrefixBytes, orNull(v.LastError)})
 	}
 	return out
 }

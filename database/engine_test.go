@@ -42,13 +42,25 @@ func TestModels(t *testing.T) {
 	if got := sql(t, s, "SELECT model, state, pid > 0 FROM ai.engines"); got != "tiny|ready|true" {
 		t.Error(got)
 	}
-	if got := sql(t, s, `SELECT "function", model, rows, distinct_rows, failed_rows, completion_tokens > 0, error FROM ai.usage`); got != "generate|tiny|20|20|0|true|(null)" {
+	if got := sql(t, s, "SELECT steps > 0, decoded_tokens > 80, slot_use > 0 AND slot_use <= 1, step_seconds > overhead_seconds, prefixes, prefix_bytes FROM ai.engines"); got != "true|true|true|true|0|0" {
+		t.Error(got)
+	}
+	for _, adapter := range []string{"", ", adapter := 'odd:0.5'"} {
+		if got := sql(t, s, "SELECT count(generate('tiny', repeat('the people ', 20) || range, max_tokens := 1"+adapter+")) FROM range(3)"); got != "3" {
+			t.Error(got)
+		}
+	}
+	if got := sql(t, s, `SELECT model, adapters, prefix LIKE '%the people the people%', length(prefix), tokens > 32, bytes > 0, hits, pinned,
+		last_used_at <= now() FROM ai.prefixes ORDER BY 2`); got != "tiny|[]|true|80|true|true|2|false|true\ntiny|[\"odd:0.5\"]|true|80|true|true|2|false|true" {
+		t.Error(got)
+	}
+	if got := sql(t, s, `SELECT "function", model, rows, distinct_rows, failed_rows, completion_tokens > 0, error FROM ai.usage WHERE rows = 20`); got != "generate|tiny|20|20|0|true|(null)" {
 		t.Error(got)
 	}
 	if got := sql(t, s, "SELECT statement LIKE '%ai.queries%', client FROM ai.queries"); got != "true|test" {
 		t.Error(got)
 	}
-	if got := sql(t, s, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'ai' ORDER BY 1"); got != "adapters\ncache\nengines\nmessages\nmodels\nqueries\nsessions\nusage" {
+	if got := sql(t, s, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'ai' ORDER BY 1"); got != "adapters\ncache\nengines\nmessages\nmodels\nprefixes\nqueries\nsessions\nusage" {
 		t.Error(got)
 	}
 	if got := sql(t, s, "ALTER MODEL tiny UNLOAD; SELECT state FROM ai.models"); got != "unloaded" {

@@ -24,6 +24,7 @@ type Process interface {
 	Detokenize(ctx context.Context, tokens []decode.Token) (string, error)
 	Info() decode.Info
 	Stats(ctx context.Context) (decode.Stats, error)
+	Prefixes(ctx context.Context) ([]decode.Prefix, error)
 	PID() int
 	ResidentBytes() int64
 	Done() <-chan struct{}

@@ -177,6 +177,9 @@ func TestAdapters(t *testing.T) {
 	if h.specs[0].SHA256 != "" {
 		t.Error("the process is asked to check what has been checked")
 	}
+	if h.specs[0].PrefixBytes != worker.DefaultPrefixBytes {
+		t.Errorf("%d bytes of prefixes", h.specs[0].PrefixBytes)
+	}
 }
 
 func TestEngineDiesOnce(t *testing.T) {

@@ -210,6 +210,9 @@ func (p *process) Info() decode.Info { return p.host.info }
 func (p *process) Stats(context.Context) (decode.Stats, error) {
 	return decode.Stats{Steps: 7, Queued: 2}, nil
 }
+func (p *process) Prefixes(context.Context) ([]decode.Prefix, error) {
+	return []decode.Prefix{{Text: fmt.Sprint("kept by ", p.PID()), Tokens: 40}}, nil
+}
 func (p *process) PID() int              { return 1000 + p.n }
 func (p *process) ResidentBytes() int64  { return 5 << 20 }
 func (p *process) Done() <-chan struct{} { return p.done }

@@ -216,8 +216,14 @@ func TestStatus(t *testing.T) {
 		s[0].LoadedAt.IsZero() || s[0].IdleSince.IsZero() || s[0].Stats.Steps != 7 {
 		t.Errorf("%+v", s[0])
 	}
+	if p := e.Prefixes(); len(p) != 2 || p[0].Model != "a" || p[0].Text != "kept by 1002" || p[1].Model != "b" || p[1].Tokens != 40 {
+		t.Errorf("prefixes: %+v", p)
+	}
 	if err := e.Unload(t.Context(), "b"); err != nil {
 		t.Fatal(err)
+	}
+	if p := e.Prefixes(); len(p) != 1 || p[0].Model != "a" {
+		t.Errorf("prefixes: %+v", p)
 	}
 	if s := e.Status(); len(s) != 2 || s[1].State != StateUnloaded || s[1].PID != 0 {
 		t.Errorf("%+v", s)

@@ -138,3 +138,10 @@ type EngineStatus struct {
 	Stats     decode.Stats
 	LastError string
 }
+
+// PrefixStatus is one row of ai.prefixes: a beginning of prompts that a model's
+// process keeps.
+type PrefixStatus struct {
+	Model string
+	decode.Prefix
+}

@@ -56,6 +56,13 @@ var sources = []source{
 		{"completion_tokens_total", "completion_tokens", counter, "Tokens generated."},
 		{"prefill_seconds_total", "prefill_seconds", counter, "Time spent on prompts."},
 		{"decode_seconds_total", "decode_seconds", counter, "Time spent on completions."},
+		{"decoded_tokens_total", "decoded_tokens", counter, "Tokens that the model computed."},
+		{"slot_use_ratio", "slot_use", gauge, "Share of slots that were busy, over all steps of the process."},
+		{"step_seconds_total", "step_seconds", counter, "Time of all steps."},
+		{"sample_seconds_total", "sample_seconds", counter, "Of it: choosing tokens."},
+		{"overhead_seconds_total", "overhead_seconds", counter, "Of it: neither computing nor choosing."},
+		{"prefixes", "prefixes", gauge, "Shared prefixes that are kept."},
+		{"prefix_bytes", "prefix_bytes", gauge, "Their memory."},
 	}},
 	{"hyprstream_cache_", "ai.cache", "", []metric{
 		{"entries", "entries", gauge, "Answers kept by cache := 'persistent'."},

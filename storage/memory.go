@@ -57,7 +57,7 @@ func EstimateMemory(info FileInfo, contextLength, slots int) int64 {
 		slots = defaultSlots
 	}
 	context, n := int64(contextLength), int64(slots)
-	if slots >= 8 { // the worker's sequences for calls that have none
+	if slots >= 8 && slots < 256 { // the worker's sequences for calls that have none
 		n += int64(min(max(1, slots/16), 256-slots))
 	}
 	// A window's cache also holds the batch being computed.

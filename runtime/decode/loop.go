@@ -34,12 +34,13 @@ type Loop struct {
 	opt     Options
 
 	mu     sync.Mutex
-	inbox  []*job // guarded by mu
-	calls  int    // guarded by mu: Submits in progress
-	closed bool   // guarded by mu
-	stats  Stats  // guarded by mu
+	inbox  []*job          // guarded by mu
+	asks   []chan []Prefix // guarded by mu: who wants the prefixes; each has room for the answer
+	calls  int             // guarded by mu: Submits in progress
+	closed bool            // guarded by mu
+	stats  Stats           // guarded by mu
 
-	wake    chan struct{} // there is news in inbox, closed or sweep
+	wake    chan struct{} // there is news in inbox, asks, closed or sweep
 	sweep   atomic.Bool   // a call's context ended
 	stopped chan struct{} // closed when run returns
 
@@ -52,6 +53,7 @@ type Loop struct {
 	timed    bool        // some queued job has a deadline
 	swept    time.Time   // when deadlines in the queue were last looked at
 	entries  []Entry     // of the batch being built
+	spent    spent       // by the step
 }
 
 // NewLoop starts the loop's goroutine. The backend stays the caller's, who
@@ -233,6 +235,7 @@ func (l *Loop) Close() {
 func (l *Loop) run() {
 	defer close(l.stopped)
 	for {
+		begun := time.Now()
 		if !l.collect() {
 			l.abandon()
 			return
@@ -241,7 +244,7 @@ func (l *Loop) run() {
 		l.admit()
 		l.compact()
 		if len(l.running) > 0 {
-			l.step()
+			l.step(begun)
 			continue
 		}
 		if l.queue.n == 0 {
@@ -254,9 +257,12 @@ func (l *Loop) run() {
 // collect moves the inbox to the queue. false: the loop is closed.
 func (l *Loop) collect() bool {
 	l.mu.Lock()
-	jobs, closed := l.inbox, l.closed
-	l.inbox = nil
+	jobs, asks, closed := l.inbox, l.asks, l.closed
+	l.inbox, l.asks = nil, nil
 	l.mu.Unlock()
+	for _, a := range asks {
+		a <- l.listPrefixes()
+	}
 	for _, j := range jobs {
 		l.timed = l.timed || !j.req.Deadline.IsZero()
 		l.queue.push(j)
@@ -382,6 +388,7 @@ func (l *Loop) publish() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stats.Busy, l.stats.Queued = len(l.running), l.queue.n+len(l.inbox)
+	l.stats.Prefixes, l.stats.PrefixBytes = len(l.prefixes.all), l.prefixes.bytes
 	switch idle := l.stats.Busy+l.stats.Queued == 0; {
 	case !idle:
 		l.stats.IdleSince = time.Time{}

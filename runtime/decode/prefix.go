@@ -85,23 +85,29 @@ func (p *prefixes) plan(j *job) (from *node, stops []*node) {
 	if from != nil {
 		have = from.depth
 	}
-	var way []*node
-	for n := j.end; n != nil && n.depth > have; n = n.parent {
+	var way []place
+	for n, below := j.end, (*node)(nil); n != nil && n.depth > have; n, below = n.parent, n {
 		if n.waiting > 1 && !n.refused && n.writer == nil && n.depth >= leastShared {
-			way = append(way, n)
+			way = append(way, place{n, n.waiting + n.others(below)})
 		}
 	}
 	slices.Reverse(way)
 	return from, p.fitting(worthwhile(way, have))
 }
 
-// worthwhile leaves out the nodes of a way that save too little: first those that
+// place is a node on a job's way and how many may use what is kept there.
+type place struct {
+	*node
+	users int
+}
+
+// worthwhile leaves out the places of a way that save too little: first those that
 // add little to the one before, then those that the next one makes idle.
-func worthwhile(way []*node, have int) []*node {
-	var stops []*node
+func worthwhile(way []place, have int) []*node {
+	var stops []place
 	last := have
 	for _, n := range way {
-		if gain := n.depth - last; gain >= leastStep && (n.waiting-1)*gain >= leastShared {
+		if gain := n.depth - last; gain >= leastStep && (n.users-1)*gain >= leastShared {
 			stops = append(stops, n)
 			last = n.depth
 		}
@@ -111,11 +117,15 @@ func worthwhile(way []*node, have int) []*node {
 		if i > 0 {
 			before = stops[i-1].depth
 		}
-		if (stops[i].waiting-stops[i+1].waiting)*(stops[i].depth-before) < leastShared {
+		if (stops[i].users-stops[i+1].users)*(stops[i].depth-before) < leastShared {
 			stops = slices.Delete(stops, i, i+1)
 		}
 	}
-	return stops
+	out := make([]*node, len(stops))
+	for i, n := range stops {
+		out[i] = n.node
+	}
+	return out
 }
 
 // fitting cuts stops where the budget ends, as far as one can tell before.

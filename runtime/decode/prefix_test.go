@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -201,6 +202,26 @@ func TestPrefixBudget(t *testing.T) {
 				t.Errorf("%d tokens computed, want at most 2 * %d", got, tt.most)
 			}
 		})
+	}
+}
+
+// Of a call's rows those come next that share the prefix of the one before, but
+// no more of them than the bound before the first that waits.
+func TestRowsThatShareComeTogether(t *testing.T) {
+	for bound, want := range map[int][]int{
+		100: {0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15},
+		3:   {0, 2, 4, 6, 1, 3, 5, 7, 9, 11, 13, 8, 10, 12, 14, 15},
+	} {
+		o := sharing(1)
+		o.SetBound = bound
+		l := newLoop(t, &fake.Model{}, o)
+		var order []int
+		if err := l.Submit(t.Context(), grouped(2, 16, 1, 40, 5), func(e decode.Event) { order = append(order, e.Index) }); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(order, want) {
+			t.Errorf("bound %d: %v, want %v", bound, order, want)
+		}
 	}
 }
 

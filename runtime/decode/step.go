@@ -34,6 +34,12 @@ type part struct {
 	n int
 }
 
+// spent is what a step has taken so far.
+type spent struct {
+	tokens             int // computed
+	decoding, sampling time.Duration
+}
+
 // chunk is how many of the pending tokens may be computed at once.
 func (s *sequence) chunk() int {
 	if len(s.stops) > 0 {
@@ -45,8 +51,10 @@ func (s *sequence) chunk() int {
 // step computes one batch: the next token of everything that is being written,
 // and beside it as much of the prompts as fits, oldest first, and as the other
 // calls that are writing bear: they wait for the whole of the step.
-func (l *Loop) step() {
-	begun := time.Now()
+// The time since begun, when the loop turned to it, is accounted to it.
+func (l *Loop) step(begun time.Time) {
+	l.spent = spent{}
+	slots, computing := len(l.running), time.Now()
 	room := l.opt.BatchSize
 	parts := make([]part, 0, len(l.running))
 	writing, prompts, beside := 0, 0, l.opt.Beside
@@ -78,13 +86,18 @@ func (l *Loop) step() {
 	}
 	l.compute(parts)
 
-	seconds := time.Since(begun).Seconds()
+	seconds, whole := time.Since(computing).Seconds(), time.Since(begun)
 	share := float64(prompts) / float64(max(1, prompts+writing))
 	l.mu.Lock()
 	l.stats.Steps++
 	l.stats.PromptTokens += uint64(prompts)
 	l.stats.PrefillSeconds += seconds * share
 	l.stats.DecodeSeconds += seconds * (1 - share)
+	l.stats.DecodedTokens += uint64(l.spent.tokens)
+	l.stats.SlotSteps += uint64(slots)
+	l.stats.StepSeconds += whole.Seconds()
+	l.stats.SampleSeconds += l.spent.sampling.Seconds()
+	l.stats.OverheadSeconds += (whole - l.spent.sampling - l.spent.decoding).Seconds()
 	l.mu.Unlock()
 	l.publish()
 }
@@ -101,9 +114,12 @@ func (l *Loop) compute(parts []part) {
 		}
 	}
 	l.entries = batch
+	begun := time.Now()
 	err := l.backend.Decode(batch)
+	l.spent.decoding += time.Since(begun)
 	switch {
 	case err == nil:
+		l.spent.tokens += len(batch)
 		l.take(parts)
 	case !errors.Is(err, ErrFull):
 		l.opt.Logger.Error("batch failed", "tokens", len(batch), "sequences", len(parts), "error", err)
@@ -140,7 +156,9 @@ func (l *Loop) take(parts []part) {
 		if len(s.pending) > 0 {
 			continue
 		}
+		begun := time.Now()
 		token, logprob, err := s.sampler.Sample(i-1, s.job.req.Logprobs)
+		l.spent.sampling += time.Since(begun)
 		if err != nil {
 			l.fail(s, asError(err, errs.Internal, "no token can be chosen"))
 			continue

@@ -130,6 +130,17 @@ func (n *node) coming() *node {
 	return n
 }
 
+// others is 1 where a way that goes on to below parts from one that ends in a
+// snapshot next: as there was another before, there will be another after.
+func (n *node) others(below *node) int {
+	for _, k := range n.kids {
+		if k != below && k.kept != nil {
+			return 1
+		}
+	}
+	return 0
+}
+
 // prompt gives the first tokens from the root to n, at most limit.
 func (n *node) prompt(limit int) []Token {
 	out := make([]Token, n.depth)

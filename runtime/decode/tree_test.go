@@ -85,19 +85,19 @@ func TestTreeHoldsWhatWaits(t *testing.T) {
 }
 
 func TestWorthwhileStops(t *testing.T) {
-	at := func(depth, waiting int) *node { return &node{depth: depth, waiting: waiting} }
+	at := func(depth, users int) place { return place{&node{depth: depth}, users} }
 	tests := []struct {
 		name string
 		have int
-		way  []*node
+		way  []place
 		want []int
 	}{
-		{"an instruction and a group", 0, []*node{at(100, 60), at(140, 15)}, []int{100, 140}},
-		{"too little saved", 100, []*node{at(115, 3)}, nil},
-		{"too near to the one before", 0, []*node{at(100, 60), at(104, 50)}, []int{100}},
-		{"near to what is there", 100, []*node{at(104, 50), at(120, 40)}, []int{120}},
-		{"one row leaves before the others do", 0, []*node{at(30, 20), at(100, 19)}, []int{100}},
-		{"the first serves the others", 0, []*node{at(50, 20), at(100, 10)}, []int{50, 100}},
+		{"an instruction and a group", 0, []place{at(100, 60), at(140, 15)}, []int{100, 140}},
+		{"too little saved", 100, []place{at(115, 3)}, nil},
+		{"too near to the one before", 0, []place{at(100, 60), at(104, 50)}, []int{100}},
+		{"near to what is there", 100, []place{at(104, 50), at(120, 40)}, []int{120}},
+		{"one row leaves before the others do", 0, []place{at(30, 20), at(100, 19)}, []int{100}},
+		{"the first serves the others", 0, []place{at(50, 20), at(100, 10)}, []int{50, 100}},
 	}
 	for _, tt := range tests {
 		var got []int
@@ -109,3 +109,50 @@ func TestWorthwhileStops(t *testing.T) {
 		}
 	}
 }
+
+// Rows that come group by group: the second group's first row finds that the
+// first one's snapshot parts from its way, and stops at the instruction for the
+// third group, of which nothing waits yet.
+func TestStopWhereAKeptOneParts(t *testing.T) {
+	p := newPrefixes(1 << 30)
+	c := &call{}
+	group := func(g Token) (jobs []*job) {
+		for i := range 3 {
+			prompt := slices.Concat(slices.Repeat([]Token{1}, 100), slices.Repeat([]Token{g}, 40), []Token{Token(10 + i), 0})
+			j := &job{call: c, prompt: prompt}
+			p.enter(j)
+			jobs = append(jobs, j)
+		}
+		return jobs
+	}
+	depths := func(jobs []*job) (from int, stops []int) {
+		n, list := p.plan(jobs[0])
+		if n != nil {
+			from = n.depth
+		}
+		s := &sequence{job: jobs[0], stops: list}
+		for p.promise(s); len(s.stops) > 0; {
+			n := p.reached(s)
+			p.add(n, &snapshot{state: size(n.depth)})
+			stops = append(stops, n.depth)
+		}
+		for _, j := range jobs {
+			p.leave(j)
+		}
+		return from, stops
+	}
+	for i, want := range []struct {
+		from  int
+		stops []int
+	}{{0, []int{140}}, {0, []int{100, 140}}, {100, []int{140}}, {100, []int{140}}} {
+		if from, stops := depths(group(Token(2 + i))); from != want.from || !slices.Equal(stops, want.stops) {
+			t.Errorf("group %d starts from %d and stops at %v, want %+v", i, from, stops, want)
+		}
+	}
+}
+
+// size is a snapshot of so many bytes.
+type size int64
+
+func (s size) Bytes() int64 { return int64(s) }
+func (s size) Free()        {}

@@ -110,5 +110,23 @@ type Stats struct {
 	PromptTokens, SharedTokens    uint64 // computed were PromptTokens less SharedTokens
 	CompletionTokens              uint64
 	PrefillSeconds, DecodeSeconds float64
+	DecodedTokens                 uint64  // entries of all batches that were computed
+	SlotSteps                     uint64  // requests in slots, summed over steps: of Steps × Slots, spare slots beyond
+	StepSeconds                   float64 // from the queue to the last event of a step
+	SampleSeconds                 float64 // of them: choosing tokens
+	OverheadSeconds               float64 // of them: neither that nor in Backend.Decode
+	Prefixes                      int     // kept
+	PrefixBytes                   int64
 	IdleSince                     time.Time // zero while busy
+}
+
+// Prefix is the beginning of prompts that a loop keeps.
+type Prefix struct {
+	Adapters []Adapter
+	Text     string // of its first tokens, at most 80 characters
+	Tokens   int
+	Bytes    int64
+	Hits     uint64 // requests that started from it
+	Pinned   bool   // waiting requests begin with it: it stays
+	Used     time.Time
 }

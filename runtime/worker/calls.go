@@ -138,6 +138,13 @@ func (p *Process) Stats(ctx context.Context) (decode.Stats, error) {
 	return out, err
 }
 
+// Prefixes lists what the loop keeps; see decode.Loop.Prefixes.
+func (p *Process) Prefixes(ctx context.Context) ([]decode.Prefix, error) {
+	var out []decode.Prefix
+	err := p.ask(ctx, toChild{Prefixes: true}, func(m *toParent) { out = m.Prefixes })
+	return out, err
+}
+
 // ask is a call of one message and one reply.
 func (p *Process) ask(ctx context.Context, m toChild, take func(*toParent)) error {
 	if err := ctx.Err(); err != nil {

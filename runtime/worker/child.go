@@ -164,6 +164,8 @@ func (c *child) read() {
 		case m.Stats:
 			stats := c.loop.Load().Stats()
 			c.post(toParent{ID: m.ID, Stats: &stats, Done: true})
+		case m.Prefixes:
+			c.serve(m.ID, c.prefixes)
 		default:
 			text, err := c.loop.Load().Detokenize(m.Detokenize)
 			c.post(toParent{ID: m.ID, Text: text, Failed: coded(err), Done: true})
@@ -197,6 +199,11 @@ func (c *child) submit(ctx context.Context, id uint64, reqs []decode.Request) to
 		c.post(toParent{ID: id, Events: []decode.Event{e}})
 	})
 	return toParent{Failed: coded(err)}
+}
+
+func (c *child) prefixes(ctx context.Context) toParent {
+	list, err := c.loop.Load().Prefixes(ctx)
+	return toParent{Prefixes: list, Failed: coded(err)}
 }
 
 func (c *child) tokenize(ctx context.Context, texts [][]decode.Segment, addBOS bool) toParent {

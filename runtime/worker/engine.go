@@ -24,14 +24,14 @@ const (
 	defaultContext = 4096 // or what the model was trained on, if less
 	defaultBatch   = 512
 
-	DefaultPrefixBytes = 256 << 20
+	DefaultPrefixBytes = 256 << 20 // of a Spec without PrefixBytes, and of a model without prefix_cache
 )
 
 // spareSlots is how many sequences a context has beside its slots, for calls
 // that have no row in one: storage.EstimateMemory counts the same. llama.cpp has
 // at most 256 sequences.
 func spareSlots(slots int) int {
-	if slots < 8 {
+	if slots < 8 || slots > 256 {
 		return 0
 	}
 	return min(max(1, slots/16), 256-slots)

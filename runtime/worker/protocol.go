@@ -21,6 +21,7 @@ type toChild struct {
 	AddBOS     bool // for Tokenize
 	Detokenize []decode.Token
 	Stats      bool
+	Prefixes   bool
 	Cancel     bool // of the call with this ID
 	Late       bool // Cancel because a deadline passed
 }
@@ -37,6 +38,8 @@ type toParent struct {
 	Tokens [][]decode.Token
 	Text   string
 	Stats  *decode.Stats
+
+	Prefixes []decode.Prefix
 }
 
 // partSize is how many requests of a Submit travel in one message: a large one

@@ -33,4 +33,14 @@ void pack_token(ggml_type type, int64_t ne0, const float * x, int n, int t, uint
 // multiply computes one or two strips times one panel of n tokens: dst[t * stride + row].
 void multiply(ggml_type type, int64_t ne0, const uint8_t * strip, int strips, const uint8_t * panel, int n, float * dst, size_t stride);
 
+// attention_tiles is into how many independent parts the kernel divides an attention (GGML_OP_FLASH_ATTN_EXT); 0 where it does
+// not take it: other types than half floats for keys and values, sinks, ALiBi, a soft cap.
+int64_t attention_tiles(const ggml_tensor * op);
+
+// attention_tile computes part i.
+void attention_tile(const ggml_tensor * op, int64_t i);
+
+// gated_gelu is y = gelu(x) * gate for n numbers, by ggml's own table of half floats.
+void gated_gelu(const float * x, const float * gate, float * y, int64_t n, const uint16_t * table);
+
 } // namespace hs

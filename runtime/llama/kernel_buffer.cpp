@@ -11,6 +11,8 @@
 #include "kernel.hpp"
 #include "shim.hpp"
 
+extern "C" ggml_fp16_t ggml_table_gelu_f16[1 << 16]; // of ggml's CPU backend, filled when that begins
+
 namespace {
 ggml_backend_buffer_type_t buffer_type();
 
@@ -70,6 +72,34 @@ class product : public ggml::cpu::tensor_traits {
     }
 };
 
+// Operations that have no weights are asked about as well, and done here where the kernel can. Otherwise ggml does them: it has
+// reserved the memory for it, as work_size says no.
+class attention : public ggml::cpu::tensor_traits {
+    bool work_size(int, const ggml_tensor *, size_t &) override { return false; }
+
+    bool compute_forward(ggml_compute_params * params, ggml_tensor * op) override {
+        const int64_t tiles = hs::attention_tiles(op);
+        if (tiles == 0) return false;
+        for (int64_t i = params->ith; i < tiles; i += params->nth) hs::attention_tile(op, i);
+        return true;
+    }
+};
+
+class gated_gelu : public ggml::cpu::tensor_traits {
+    bool work_size(int, const ggml_tensor *, size_t &) override { return false; }
+
+    bool compute_forward(ggml_compute_params * params, ggml_tensor * op) override {
+        const ggml_tensor * x = op->src[0], * gate = op->src[1];
+        if (ggml_get_glu_op(op) != GGML_GLU_OP_GEGLU || gate == nullptr || x->type != GGML_TYPE_F32 || !ggml_is_contiguous_1(x) ||
+            !ggml_is_contiguous_1(gate) || !ggml_is_contiguous_1(op)) return false;
+        for (int64_t i = params->ith; i < ggml_nrows(x); i += params->nth) {
+            hs::gated_gelu((const float *) ((const char *) x->data + i * x->nb[1]), (const float *) ((const char *) gate->data + i * gate->nb[1]),
+                           (float *) ((char *) op->data + i * op->nb[1]), x->ne[0], ggml_table_gelu_f16);
+        }
+        return true;
+    }
+};
+
 class buffers : public ggml::cpu::extra_buffer_type {
     bool supports_op(ggml_backend_dev_t, const ggml_tensor * op) override {
         const ggml_tensor * w = op->src[0], * x = op->src[1];
@@ -77,6 +107,10 @@ class buffers : public ggml::cpu::extra_buffer_type {
                x->type == GGML_TYPE_F32 && x->nb[0] == sizeof(float) && (x->buffer == nullptr || ggml_backend_buft_is_host(x->buffer->buft));
     }
     ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override {
+        static attention attends;
+        static gated_gelu gates;
+        if (op->op == GGML_OP_FLASH_ATTN_EXT) return &attends;
+        if (op->op == GGML_OP_GLU) return &gates;
         if (op->op != GGML_OP_MUL_MAT || op->src[0]->buffer == nullptr || op->src[0]->buffer->buft != buffer_type()) return nullptr;
         return (ggml::cpu::tensor_traits *) op->src[0]->extra;
     }

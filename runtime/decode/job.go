@@ -34,6 +34,7 @@ type job struct {
 	fault    *errs.Error
 	roomy    bool // holds an element of call.room
 	serial   uint64
+	scoring  *scoring // nil: the job generates
 }
 
 // verdict is why a job must not go on: its context's end or its deadline.
@@ -58,8 +59,10 @@ func contextError(ctx context.Context) *errs.Error {
 // fault, for the loop to report in its turn.
 func (l *Loop) prepare(j *job) {
 	j.adapters, j.set = normalAdapters(j.req.Adapters)
-	if j.fault = j.req.Params.Check(); j.fault != nil {
-		return
+	if len(j.req.Continuations) == 0 {
+		if j.fault = j.req.Params.Check(); j.fault != nil {
+			return
+		}
 	}
 	for _, s := range j.req.Params.Stop {
 		if s == "" {
@@ -90,6 +93,9 @@ func (l *Loop) prepare(j *job) {
 		j.prompt = []Token{l.vocab.Start()}
 	default:
 		j.prompt = prompt
+	}
+	if j.fault == nil && len(j.req.Continuations) > 0 {
+		l.prepareScoring(j)
 	}
 }
 

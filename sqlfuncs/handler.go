@@ -3,6 +3,7 @@ package sqlfuncs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,8 +57,10 @@ func optionsOf(fn uint16) []option {
 		return nil
 	case fnChat:
 		return chatOptions
+	case fnGenerateStream:
+		return options
 	}
-	return options
+	return batchedFunctions[fn].opts
 }
 
 // Check fails for constants that can never work: a model or adapter that does not
@@ -67,7 +70,7 @@ func (h *handler) Check(c operator.Call) error {
 	if err != nil {
 		return err
 	}
-	named := arguments(c.Args)[0]
+	named := arguments(c)[0]
 	if c.Fn == fnChat {
 		named = c.Args[2] // NULL: the session's model, or the default
 	}
@@ -86,17 +89,19 @@ func (h *handler) Check(c operator.Call) error {
 	return nil
 }
 
-// Run answers a batch of one function.
+// Run answers a batch: of one function, or of several that can be lifted.
 func (h *handler) Run(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
-	switch calls[0].Fn {
-	case fnGenerate:
-		return h.generate(ctx, calls, done)
+	fn := calls[0].Fn
+	if _, ok := batchedFunctions[fn]; ok {
+		return h.batch(ctx, calls, done)
+	}
+	switch fn {
 	case fnCountTokens:
 		return h.countTokens(ctx, calls, done)
 	case fnChat:
 		return h.chat(ctx, calls, done)
 	}
-	return errs.New(errs.Internal, "sqlfuncs", "function %d has no rows", calls[0].Fn)
+	return errs.New(errs.Internal, "sqlfuncs", "function %d has no rows", fn)
 }
 
 // key is equal for calls that have one answer: the same evaluation, or the same
@@ -115,38 +120,58 @@ func key(c operator.Call, r inference.Request, seeded bool) string {
 	return b.String()
 }
 
-func (h *handler) generate(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
-	var reqs []inference.Request
-	var rows [][]int // for each of reqs, the calls it answers
+// request is one row of a batch as the engine gets it, and the calls it answers.
+type request struct {
+	call
+	rows []int
+}
+
+// batch answers calls of functions with one answer per row, possibly of several
+// at once, in one go. Calls that ask the model the same are one request.
+func (h *handler) batch(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
+	var asked []request
 	fail := make([]bool, len(calls))
 	seen := map[string]int{}
+	rec := newTally(recorderOf(ctx))
 	for i, c := range calls {
-		r, _, err := read(c, options)
+		b := batchedFunctions[c.Fn]
+		r, _, err := read(c, b.opts)
 		fail[i] = r.fail
-		if err != nil {
+		switch {
+		case err != nil:
 			done(i, operator.Answer{Err: asError(err), Fail: r.fail})
 			continue
-		}
-		k := key(c, r.req, given(c, options, "seed"))
-		if at, ok := seen[k]; ok {
-			rows[at] = append(rows[at], i)
+		case !b.ask(&r):
+			done(i, operator.Answer{Null: true})
 			continue
+		case r.labels != nil: // their order is nothing
+			c.Args = slices.Clone(c.Args)
+			c.Args[2].List = r.req.Choice.Answers
 		}
-		seen[k] = len(reqs)
-		reqs, rows = append(reqs, r.req), append(rows, []int{i})
+		k := strconv.Itoa(int(b.asks)) + key(c, r.req, given(c, b.opts, "seed"))
+		at, known := seen[k]
+		if !known {
+			at, seen[k] = len(asked), len(asked)
+			asked = append(asked, request{call: r})
+		}
+		asked[at].rows = append(asked[at].rows, i)
+		rec.add(b.name, r.req.Model, !known)
 	}
-	if len(reqs) == 0 {
+	if len(asked) == 0 {
 		return nil
 	}
-	rec := recorderOf(ctx)
-	rec.Expect("generate", reqs[0].Model, len(calls), len(reqs))
+	rec.expect()
+	reqs := make([]inference.Request, len(asked))
+	for i := range asked {
+		reqs[i] = asked[i].req
+	}
 	return h.Engine.Generate(ctx, reqs, func(i int, c inference.Completion) {
-		rec.Row("generate", c, len(rows[i]))
-		for _, row := range rows[i] {
+		rec.Row(batchedFunctions[calls[asked[i].rows[0]].Fn].name, c, len(asked[i].rows))
+		for _, row := range asked[i].rows {
 			if c.Err != nil {
 				done(row, operator.Answer{Err: c.Err, Fail: fail[row] || c.Err.Code == errs.Cancelled})
 			} else {
-				done(row, operator.Answer{Text: c.Text})
+				done(row, operator.Answer{Text: batchedFunctions[calls[row].Fn].answer(&asked[i].call, c)})
 			}
 		}
 	})
@@ -155,7 +180,7 @@ func (h *handler) generate(ctx context.Context, calls []operator.Call, done func
 func (h *handler) countTokens(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
 	byModel := map[string][]int{}
 	for i := range calls {
-		calls[i].Args = arguments(calls[i].Args)
+		calls[i].Args = arguments(calls[i])
 		model := calls[i].Args[0].Text
 		byModel[model] = append(byModel[model], i)
 	}

@@ -154,6 +154,41 @@ func TestScoresWhereTheWindowMovedOn(t *testing.T) {
 	}
 }
 
+// Runs of tokens, rows side by side and a shared prefix change nothing, which
+// the tiny model shows: its weights are not quantised.
+func TestScoresInRuns(t *testing.T) {
+	const begin = "it was the best of times and the worst of times, so they say; "
+	var reqs []decode.Request
+	for i := range 12 {
+		reqs = append(reqs, scored(fmt.Sprintf("%swhat can he do %d", begin, i), " of the in which a man and his dog", " of the in", " of", " in"))
+	}
+	alone, o := loaded(t, Spec{Path: "../../testdata/tiny.gguf", ContextLength: 256, Slots: 1})
+	want, _ := inLoop(t, alone, o, reqs)
+	for _, slots := range []int{4, 16} {
+		e, o := loaded(t, Spec{Path: "../../testdata/tiny.gguf", ContextLength: 256, Slots: slots})
+		o.Share = true
+		got, stats := inLoop(t, e, o, reqs)
+		for i := range reqs {
+			near(t, fmt.Sprintf("%d slots, row %d", slots, i), 0.01, got[i].Scores, want[i].Scores)
+		}
+		if stats.SharedTokens == 0 {
+			t.Error("no token is shared")
+		}
+		near(t, "in runs", 0.01, []float64{inRuns(t, e, o, reqs[0])}, want[0].Scores[:1])
+	}
+}
+
+// inRuns scores the first continuation in a loop with nothing else to do.
+func inRuns(t *testing.T, e *engine, o decode.Options, r decode.Request) float64 {
+	t.Helper()
+	r.Continuations = r.Continuations[:1]
+	got, stats := inLoop(t, e, o, []decode.Request{r})
+	if most := 2 + (got[0].ScoreTokens[0]-1)/o.Info.Slots; int(stats.Steps) > most {
+		t.Errorf("%d steps, want at most %d", stats.Steps, most)
+	}
+	return got[0].Scores[0]
+}
+
 // Through the process, on the tiny model, with an adapter and without.
 func TestScoresOfAProcess(t *testing.T) {
 	p := start(t, Spec{Path: "../../testdata/tiny.gguf", ContextLength: 128, Slots: 4})

@@ -80,6 +80,24 @@ func TestModels(t *testing.T) {
 	}
 }
 
+// Scores with a chat template, an adapter, and a row too long for the context.
+func TestScores(t *testing.T) {
+	s := open(t)
+	tiny(t, s)
+	const classify = `SELECT id, list_contains(['dog', 'man'], ai_classify(body, ['dog', 'man', 'dog'])), map_keys(ai_classify_probs(body, ['man', 'dog']))
+		FROM (VALUES (1, 'he can'), (2, NULL), (3, repeat('of the ', 9000)), (4, 'he can')) v(id, body) ORDER BY id`
+	if got := sql(t, s, "SET ai_max_error_ratio = 1; "+classify); got != `1|true|["dog","man"]`+"\n2|(null)|(null)\n3|(null)|(null)\n"+`4|true|["dog","man"]` {
+		t.Error(got)
+	}
+	if got := sql(t, s, `SELECT "function", model, rows, distinct_rows, failed_rows, completion_tokens > 0 FROM ai.usage`); got != "ai_classify, ai_classify_probs|tiny|6|2|2|true" {
+		t.Error(got)
+	}
+	if got := sql(t, s, `SELECT logprob('tiny', 'what', ' of the') < 0, logprob('tiny', 'what', ' of the') = logprob('tiny', 'what', ' of the', adapter := 'odd'),
+		logprob('tiny', 'what', ' of the') = logprob('tiny', 'what', ' of the', raw := true), ai_filter_prob('what', 'it is') BETWEEN 0 AND 1`); got != "true|false|false|true" {
+		t.Error(got)
+	}
+}
+
 // A prepared statement of ours has the schema it will have, and runs when it is
 // executed, not before.
 func TestPrepareOwnStatement(t *testing.T) {

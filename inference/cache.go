@@ -39,6 +39,8 @@ type kept struct {
 	PromptTokens     int       `json:"prompt_tokens"`
 	CompletionTokens int       `json:"completion_tokens"`
 	Logprob          float64   `json:"logprob,omitempty"`
+	Scores           []float64 `json:"scores,omitempty"`
+	ScoreTokens      []int     `json:"score_tokens,omitempty"`
 	Created          time.Time `json:"created"`
 }
 
@@ -81,7 +83,7 @@ func recall(value []byte) (Completion, bool) {
 		return Completion{}, false
 	}
 	return Completion{Text: v.Text, FinishReason: v.FinishReason, PromptTokens: v.PromptTokens,
-		CompletionTokens: v.CompletionTokens, Logprob: v.Logprob, Cached: true}, true
+		CompletionTokens: v.CompletionTokens, Logprob: v.Logprob, Scores: v.Scores, ScoreTokens: v.ScoreTokens, Cached: true}, true
 }
 
 // keep puts a row's answer into the cache, if it has a place there.
@@ -90,7 +92,7 @@ func (g *group) keep(r *row, c *Completion) {
 		return
 	}
 	value, err := json.Marshal(kept{Text: c.Text, FinishReason: c.FinishReason, PromptTokens: c.PromptTokens,
-		CompletionTokens: c.CompletionTokens, Logprob: c.Logprob, Created: time.Now().UTC()})
+		CompletionTokens: c.CompletionTokens, Logprob: c.Logprob, Scores: c.Scores, ScoreTokens: c.ScoreTokens, Created: time.Now().UTC()})
 	if err == nil { // a log probability of minus infinity has no JSON: that answer is not kept
 		g.e.cfg.Cache.Put(*r.key, value)
 	}

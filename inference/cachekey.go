@@ -45,6 +45,9 @@ func (g *group) key(l *live, r *row, req *decode.Request) *CacheKey {
 	k.truth("plain", r.plain) // white space is trimmed
 	k.truth("logprobs", req.Logprobs)
 	k.params(&req.Params)
+	for _, s := range req.Continuations {
+		k.text("continuation", s)
+	}
 	sum := CacheKey(k.h.Sum(nil))
 	return &sum
 }

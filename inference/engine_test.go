@@ -105,6 +105,8 @@ func TestOptionsAreChecked(t *testing.T) {
 		"no messages":         {Request{Messages: []Message{}}, "no turn"},
 		"system alone":        {Request{Messages: []Message{{"system", "x"}}}, "no turn"},
 		"adapter scale":       {Request{Adapters: []AdapterUse{{"polite", nan}}}, "scale NaN"},
+		"no continuation":     {Request{Continuations: []string{}}, "nothing to score"},
+		"no answer":           {Request{Choice: &Choice{Text: "x"}}, "nothing to score"},
 		"adapter named twice": {Request{Adapters: []AdapterUse{{"polite", 1}, {"polite", 0.5}}}, "named twice"},
 	}
 	e, _ := engine(t, &host{})

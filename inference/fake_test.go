@@ -161,6 +161,10 @@ func (p *process) answer(i int, r decode.Request, sink func(decode.Event)) bool 
 	for _, s := range r.Prompt {
 		text += s.Text
 	}
+	if r.Continuations != nil {
+		sink(decode.Event{Index: i, Token: -1, Result: score(r)})
+		return true
+	}
 	reply := strings.ToUpper(text)
 	if p.host.reply != nil {
 		reply = p.host.reply(r)
@@ -180,6 +184,16 @@ func (p *process) answer(i int, r decode.Request, sink func(decode.Event)) bool 
 		Text: reply, FinishReason: decode.FinishStop, PromptTokens: len(text), CompletionTokens: len(words),
 	}})
 	return true
+}
+
+// score makes a continuation the less likely the longer it is.
+func score(r decode.Request) *decode.Result {
+	out := &decode.Result{PromptTokens: 3}
+	for _, c := range r.Continuations {
+		out.Scores = append(out.Scores, -float64(len(c)))
+		out.ScoreTokens = append(out.ScoreTokens, len(c))
+	}
+	return out
 }
 
 func (p *process) Tokenize(_ context.Context, texts [][]decode.Segment, _ bool) ([][]decode.Token, error) {

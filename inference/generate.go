@@ -149,9 +149,22 @@ func sameKey(model string, r *Request) string {
 	for _, s := range r.Params.Stop {
 		text(s)
 	}
+	b.WriteString(strconv.Itoa(len(r.Continuations)))
+	for _, s := range r.Continuations {
+		text(s)
+	}
+	if c := r.Choice; c != nil {
+		text(c.Asked)
+		text(c.Lead)
+		text(c.Text)
+		text(c.Cue)
+		for _, s := range c.Answers {
+			text(s)
+		}
+	}
 	text(r.Params.Grammar)
 	p := r.Params
-	fmt.Fprint(&b, r.Messages == nil, r.Raw, r.Logprobs, r.Timeout, r.Adapters, r.Cache,
+	fmt.Fprint(&b, r.Messages == nil, r.Choice == nil, r.Raw, r.Logprobs, r.Timeout, r.Adapters, r.Cache,
 		p.MaxTokens, p.TopP, p.TopK, p.MinP, p.RepeatPenalty, p.IgnoreEOS)
 	return b.String()
 }
@@ -242,7 +255,7 @@ func completion(model string, plain bool, r *decode.Result) Completion {
 	c := Completion{
 		Text: r.Text, FinishReason: string(r.FinishReason),
 		PromptTokens: r.PromptTokens, SharedTokens: r.SharedTokens, CompletionTokens: r.CompletionTokens,
-		Logprob: r.Logprob, Queue: r.Queue, Prefill: r.Prefill, Decode: r.Decode,
+		Logprob: r.Logprob, Scores: r.Scores, ScoreTokens: r.ScoreTokens, Queue: r.Queue, Prefill: r.Prefill, Decode: r.Decode,
 		Model: model, Err: r.Err,
 	}
 	if plain {

@@ -30,6 +30,9 @@ func normalise(req *Request) *errs.Error {
 			return bad("adapter %q has the scale %v; it must be a finite number", a.Name, a.Scale)
 		}
 	}
+	if req.Continuations != nil && len(req.Continuations) == 0 || req.Choice != nil && len(req.Choice.Answers) == 0 {
+		return bad("there is nothing to score; give at least one continuation")
+	}
 	if msg := checkMessages(req.Messages); msg != "" {
 		return bad("%s", msg)
 	}

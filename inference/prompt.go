@@ -22,10 +22,30 @@ type prompt struct {
 	segments []decode.Segment
 	addBOS   bool
 	plain    bool // a plain dialogue: stops at plainStop, the answer is trimmed
+
+	continuations []string // to be scored; nil: an answer is to be written
 }
 
-// prompt decides how a request is put to the model and writes it out.
+// prompt decides how a request is put to the model and writes it out, with what
+// is to be scored after it.
 func (l *live) prompt(req *Request) (prompt, *errs.Error) {
+	c := req.Choice
+	switch {
+	case c == nil:
+		p, err := l.question(req)
+		p.continuations = req.Continuations
+		return p, err
+	case req.Raw || l.template == nil && l.broken == nil:
+		text, answers := c.plain()
+		return prompt{segments: []decode.Segment{{Text: text}}, addBOS: true, continuations: answers}, nil
+	}
+	p, err := l.question(&Request{Messages: c.chat()})
+	p.continuations = c.Answers
+	return p, err
+}
+
+// question writes out a request that has a prompt or messages.
+func (l *live) question(req *Request) (prompt, *errs.Error) {
 	messages := req.Messages
 	switch {
 	case messages == nil && (req.Raw || l.model.Options.ChatTemplate == "" && l.info.ChatTemplate == "" && req.System == ""):

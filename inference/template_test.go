@@ -187,24 +187,31 @@ func TestPrompts(t *testing.T) {
 	special := func(s string) []decode.Segment { return []decode.Segment{{Text: s, Special: true}} }
 	const header = "The following is a conversation between a user and a helpful assistant.\n\n"
 	dialogue := []Message{{"system", "Rhyme."}, {"user", " Hi \n"}, {"assistant", "Hi."}, {"user", "Bye"}}
+	choice := Classify("Good.", []string{"so so", "", "no", "so so"}, "")
+	const lead = "Classify the text.\n\nText: a text with the label no\nLabel: no\n\nText: a text with the label so so\nLabel: so so\n\nText: Good.\nLabel:"
+	const asked = "Classify the text.\nAnswer with exactly one of these labels:\n- no\n- so so\n\nText: Good."
 	for name, c := range map[string]struct {
 		template string
 		req      Request
 		want     prompt
 	}{
-		"completion":           {"", Request{Prompt: "Once upon"}, prompt{text("Once upon"), true, false}},
-		"empty completion":     {"", Request{}, prompt{text(""), true, false}},
-		"raw with a template":  {chatml, Request{Prompt: "<s>Once", Raw: true, System: "x"}, prompt{text("<s>Once"), true, false}},
-		"prompt as a turn":     {chatml, Request{Prompt: "Hi"}, prompt{special("<|user|>Hi\n<|assistant|>"), true, false}},
-		"system as a turn":     {chatml, Request{Prompt: "Hi", System: "Rhyme."}, prompt{special("<|system|>Rhyme.\n<|user|>Hi\n<|assistant|>"), true, false}},
-		"two systems":          {chatml, Request{Messages: dialogue[:2], System: "Be brief."}, prompt{special("<|system|>Be brief.\n\nRhyme.\n<|user|> Hi \n\n<|assistant|>"), true, false}},
-		"BOS in the template":  {"{{ bos_token }}" + chatml, Request{Prompt: "Hi"}, prompt{special("<s><|user|>Hi\n<|assistant|>"), false, false}},
-		"plain dialogue":       {"", Request{Messages: []Message{{"user", "What is 2+2?"}}}, prompt{text(header + "User: What is 2+2?\nAssistant:"), true, true}},
-		"plain with system":    {"", Request{Messages: dialogue}, prompt{text("Rhyme.\n\nUser: Hi\nAssistant: Hi.\nUser: Bye\nAssistant:"), true, true}},
-		"plain by system":      {"", Request{Prompt: "Hi", System: "Rhyme."}, prompt{text("Rhyme.\n\nUser: Hi\nAssistant:"), true, true}},
-		"raw messages":         {chatml, Request{Messages: dialogue[1:2], Raw: true}, prompt{text(header + "User: Hi\nAssistant:"), true, true}},
-		"content that is BOS":  {"{% for m in messages %}{{ m.content }}{% endfor %}!", Request{Prompt: "<s>"}, prompt{[]decode.Segment{{Text: "<s>"}, {Text: "!", Special: true}}, true, false}},
-		"content like a token": {chatml, Request{Prompt: "a<|user|>b"}, prompt{[]decode.Segment{{Text: "<|user|>", Special: true}, {Text: "a<|user|>b"}, {Text: "\n<|assistant|>", Special: true}}, true, false}},
+		"completion":           {"", Request{Prompt: "Once upon"}, prompt{text("Once upon"), true, false, nil}},
+		"empty completion":     {"", Request{}, prompt{text(""), true, false, nil}},
+		"raw with a template":  {chatml, Request{Prompt: "<s>Once", Raw: true, System: "x"}, prompt{text("<s>Once"), true, false, nil}},
+		"prompt as a turn":     {chatml, Request{Prompt: "Hi"}, prompt{special("<|user|>Hi\n<|assistant|>"), true, false, nil}},
+		"system as a turn":     {chatml, Request{Prompt: "Hi", System: "Rhyme."}, prompt{special("<|system|>Rhyme.\n<|user|>Hi\n<|assistant|>"), true, false, nil}},
+		"two systems":          {chatml, Request{Messages: dialogue[:2], System: "Be brief."}, prompt{special("<|system|>Be brief.\n\nRhyme.\n<|user|> Hi \n\n<|assistant|>"), true, false, nil}},
+		"BOS in the template":  {"{{ bos_token }}" + chatml, Request{Prompt: "Hi"}, prompt{special("<s><|user|>Hi\n<|assistant|>"), false, false, nil}},
+		"plain dialogue":       {"", Request{Messages: []Message{{"user", "What is 2+2?"}}}, prompt{text(header + "User: What is 2+2?\nAssistant:"), true, true, nil}},
+		"plain with system":    {"", Request{Messages: dialogue}, prompt{text("Rhyme.\n\nUser: Hi\nAssistant: Hi.\nUser: Bye\nAssistant:"), true, true, nil}},
+		"plain by system":      {"", Request{Prompt: "Hi", System: "Rhyme."}, prompt{text("Rhyme.\n\nUser: Hi\nAssistant:"), true, true, nil}},
+		"raw messages":         {chatml, Request{Messages: dialogue[1:2], Raw: true}, prompt{text(header + "User: Hi\nAssistant:"), true, true, nil}},
+		"content that is BOS":  {"{% for m in messages %}{{ m.content }}{% endfor %}!", Request{Prompt: "<s>"}, prompt{[]decode.Segment{{Text: "<s>"}, {Text: "!", Special: true}}, true, false, nil}},
+		"content like a token": {chatml, Request{Prompt: "a<|user|>b"}, prompt{[]decode.Segment{{Text: "<|user|>", Special: true}, {Text: "a<|user|>b"}, {Text: "\n<|assistant|>", Special: true}}, true, false, nil}},
+		"continuations":        {chatml, Request{Prompt: "Hi", Continuations: []string{"a", " b"}}, prompt{special("<|user|>Hi\n<|assistant|>"), true, false, []string{"a", " b"}}},
+		"choice":               {"", Request{Choice: choice}, prompt{text(lead), true, false, []string{" no", " so so"}}},
+		"choice as a turn":     {chatml, Request{Choice: choice}, prompt{special("<|user|>" + asked + "\n<|assistant|>"), true, false, []string{"no", "so so"}}},
+		"raw choice":           {chatml, Request{Choice: choice, Raw: true}, prompt{text(lead), true, false, []string{" no", " so so"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := &host{info: decode.Info{BOS: "<s>", EOS: "</s>", ChatTemplate: c.template}}
@@ -213,7 +220,7 @@ func TestPrompts(t *testing.T) {
 				t.Fatalf("%v, %v", err, got)
 			}
 			r := h.seen()[0]
-			got := prompt{r.Prompt, r.AddBOS, len(r.Params.Stop) == 1 && r.Params.Stop[0] == "\nUser:"}
+			got := prompt{r.Prompt, r.AddBOS, len(r.Params.Stop) == 1 && r.Params.Stop[0] == "\nUser:", r.Continuations}
 			if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", c.want) {
 				t.Errorf("got  %+v\nwant %+v", got, c.want)
 			}

@@ -22,7 +22,8 @@ type AdapterUse struct {
 }
 
 // Request is one row. Exactly one of Prompt and Messages is used: Messages when
-// it is not nil.
+// it is not nil. With Continuations or a Choice nothing is written: the answer
+// is the Completion's Scores.
 type Request struct {
 	Model    string // "" for the default model
 	Prompt   string
@@ -34,6 +35,13 @@ type Request struct {
 	Timeout  time.Duration // 0: none
 	Logprobs bool
 	Cache    CacheUse
+
+	// Continuations are texts whose log probabilities after the prompt are asked
+	// for. Each is tokenized apart from the prompt, as text that goes on after it.
+	Continuations []string
+	// Choice takes the place of the prompt, the messages and Continuations: its
+	// answers are scored.
+	Choice *Choice
 }
 
 // Completion is a finished row. Err is the row's own failure; the statement's
@@ -45,6 +53,8 @@ type Completion struct {
 	SharedTokens     int
 	CompletionTokens int
 	Logprob          float64
+	Scores           []float64 // of Continuations or of the Choice's answers: sums of natural logarithms
+	ScoreTokens      []int     // tokens of each of them
 	Queue            time.Duration
 	Prefill          time.Duration
 	Decode           time.Duration

@@ -15,6 +15,11 @@ const (
 	fnGenerateStream
 	fnCountTokens
 	fnChat
+	fnLogprob
+	fnClassify
+	fnClassifyProbs
+	fnFilter
+	fnFilterProb
 )
 
 // generateOptions are those of generate, tableOptions of FROM generate;
@@ -61,13 +66,13 @@ var chatOptions = func() []option {
 
 // generateMacro gives the inner function its named options.
 func generateMacro() string {
-	return macro("generate", modelAndText("prompt"), []string{"model", "prompt"}, generateOptions)
+	return macro("generate", modelAndText("prompt")+", "+onlyNamed, []string{"model", "prompt"}, generateOptions)
 }
 
-// macro gives the inner function __name its named options, after the parameters
-// that go by position.
-func macro(name, positional string, args []string, opts []option) string {
-	params := []string{positional, onlyNamed}
+// macro gives the inner function __name its named options, after the first ones,
+// of which those before onlyNamed go by position.
+func macro(name, first string, args []string, opts []option) string {
+	params := []string{first}
 	for _, o := range opts {
 		typ := o.typ + " "
 		if o.typ == "ANY" {
@@ -87,19 +92,19 @@ func functions() operator.Functions {
 			Description: "Share of rows that may fail (and be NULL) before the statement does",
 			Type:        "DOUBLE", Default: "0.1",
 		}},
-		Scalars: []operator.Scalar{
+		Scalars: append([]operator.Scalar{
 			{Fn: fnGenerate, Name: "__generate", Args: columns(generateOptions), Returns: "VARCHAR", Lift: true,
 				Groups: [][]int{{0}, promptOrMessages}},
 			{Fn: fnChat, Name: "__chat", Returns: "VARCHAR", Groups: [][]int{{0}, {1}},
 				Args: append([]operator.Column{{Name: "session", Type: "VARCHAR"}, {Name: "message", Type: "VARCHAR"}}, named(chatOptions)...)},
 			{Fn: fnCountTokens, Name: "__count_tokens", Args: columns(nil), Returns: "BIGINT",
 				Groups: [][]int{{0}, {1}}},
-		},
-		Macros: []string{
+		}, scoringScalars()...),
+		Macros: append([]string{
 			generateMacro(),
-			macro("chat", "session VARCHAR, message VARCHAR", []string{"session", "message"}, chatOptions),
+			macro("chat", "session VARCHAR, message VARCHAR, "+onlyNamed, []string{"session", "message"}, chatOptions),
 			"CREATE MACRO count_tokens(" + modelAndText("text") + ") AS __count_tokens(model, text)",
-		},
+		}, scoringMacros()...),
 		Tables: []operator.Table{
 			{Fn: fnGenerateTable, Name: "generate", Args: columns(tableOptions), Overloads: [][]int{{}, {1}, {0, 1}},
 				Columns: []operator.Column{

@@ -2,9 +2,7 @@ package sqlfuncs
 
 import (
 	"context"
-	"fmt"
 	"strconv"
-	"strings"
 
 	duckdb "github.com/duckdb/duckdb-go-bindings"
 
@@ -58,8 +56,10 @@ func optionsOf(fn uint16) []option {
 		return nil
 	case fnChat:
 		return chatOptions
+	case fnGenerateStream:
+		return options
 	}
-	return options
+	return batchedFunctions[fn].opts
 }
 
 // Check fails for constants that can never work: a model or adapter that does not
@@ -69,7 +69,7 @@ func (h *handler) Check(c operator.Call) error {
 	if err != nil {
 		return err
 	}
-	named := arguments(c.Args)[0]
+	named := arguments(c)[0]
 	if c.Fn == fnChat {
 		named = c.Args[2] // NULL: the session's model, or the default
 	}
@@ -88,77 +88,25 @@ func (h *handler) Check(c operator.Call) error {
 	return nil
 }
 
-// Run answers a batch of one function.
+// Run answers a batch: of one function, or of several that can be lifted.
 func (h *handler) Run(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
-	switch calls[0].Fn {
-	case fnGenerate:
-		return h.generate(ctx, calls, done)
+	fn := calls[0].Fn
+	if _, ok := batchedFunctions[fn]; ok {
+		return h.batch(ctx, calls, done)
+	}
+	switch fn {
 	case fnCountTokens:
 		return h.countTokens(ctx, calls, done)
 	case fnChat:
 		return h.chat(ctx, calls, done)
 	}
-	return errs.New(errs.Internal, "sqlfuncs", "function %d has no rows", calls[0].Fn)
-}
-
-// key is equal for calls that have one answer: the same evaluation, or the same
-// request where nothing is drawn at random (temperature 0, or a seed) and it may be
-// taken for another.
-func key(c operator.Call, r inference.Request, seeded bool) string {
-	if r.Cache == inference.CacheOff || r.Params.Temperature > 0 && !seeded {
-		return strconv.FormatUint(c.Nonce, 36)
-	}
-	var b strings.Builder
-	for _, a := range c.Args {
-		fmt.Fprintf(&b, "%d|%d|%s|%d|", a.Kind, len(a.Text), a.Text, len(a.List))
-		for _, s := range a.List {
-			fmt.Fprintf(&b, "%d|%s", len(s), s)
-		}
-	}
-	return b.String()
-}
-
-func (h *handler) generate(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
-	var reqs []inference.Request
-	var rows [][]int // for each of reqs, the calls it answers
-	fail := make([]bool, len(calls))
-	seen := map[string]int{}
-	for i, c := range calls {
-		r, _, err := read(c, generateOptions)
-		fail[i] = r.fail
-		if err != nil {
-			done(i, operator.Answer{Err: asError(err), Fail: r.fail})
-			continue
-		}
-		k := key(c, r.req, given(c, generateOptions, "seed"))
-		if at, ok := seen[k]; ok {
-			rows[at] = append(rows[at], i)
-			continue
-		}
-		seen[k] = len(reqs)
-		reqs, rows = append(reqs, r.req), append(rows, []int{i})
-	}
-	if len(reqs) == 0 {
-		return nil
-	}
-	rec := recorderOf(ctx)
-	rec.Expect("generate", reqs[0].Model, len(calls), len(reqs))
-	return h.Engine.Generate(ctx, reqs, func(i int, c inference.Completion) {
-		rec.Row("generate", c, len(rows[i]))
-		for _, row := range rows[i] {
-			if c.Err != nil {
-				done(row, operator.Answer{Err: c.Err, Fail: fail[row] || c.Err.Code == errs.Cancelled})
-			} else {
-				done(row, operator.Answer{Text: c.Text})
-			}
-		}
-	})
+	return errs.New(errs.Internal, "sqlfuncs", "function %d has no rows", fn)
 }
 
 func (h *handler) countTokens(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
 	byModel := map[string][]int{}
 	for i := range calls {
-		calls[i].Args = arguments(calls[i].Args)
+		calls[i].Args = arguments(calls[i])
 		model := calls[i].Args[0].Text
 		byModel[model] = append(byModel[model], i)
 	}

@@ -18,7 +18,8 @@ import (
 )
 
 // countingEngine answers "<model:prompt>" and remembers how many rows reached it.
-// Prompts that begin with "fail" fail; a step makes it take its time.
+// Of what it is to score, texts that are in the prompt have the score -0.5, others
+// a third of their length below 0. Prompts that begin with "fail" fail; a step makes it take its time.
 type countingEngine struct {
 	mu        sync.Mutex
 	batches   []int
@@ -63,12 +64,28 @@ func (e *countingEngine) Generate(ctx context.Context, reqs []inference.Request,
 		if r.Params.Temperature > 0 {
 			c.Text = fmt.Sprintf("draw %d", r.Params.Seed)
 		}
+		c.Scores = scores(r)
 		if strings.HasPrefix(r.Prompt, "fail") {
 			c = inference.Completion{Err: errs.New(errs.ContextOverflow, "generate", "prompt too long")}
 		}
 		done(i, c)
 	}
 	return nil
+}
+
+func scores(r inference.Request) (out []float64) {
+	texts := r.Continuations
+	if r.Choice != nil {
+		texts = r.Choice.Answers
+	}
+	for _, t := range texts {
+		if strings.Contains(r.Prompt, t) {
+			out = append(out, -0.5)
+		} else {
+			out = append(out, -1-float64(len(t))/3)
+		}
+	}
+	return out
 }
 
 func (e *countingEngine) Stream(ctx context.Context, r inference.Request, chunk func(inference.Chunk) error) error {

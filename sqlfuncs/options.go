@@ -18,6 +18,9 @@ type call struct {
 	fail    bool // on_error := 'fail'
 	choices int  // n, for FROM generate
 	null    bool // nothing to infer
+
+	labels                 []string // of a classification
+	instruction, predicate string
 }
 
 // option is a named argument of generate and its kin. set gets a value that is
@@ -146,7 +149,11 @@ func setAdapters(c *call, a operator.Arg) error {
 }
 
 // arguments puts model and text where they belong when only the text was given.
-func arguments(args []operator.Arg) []operator.Arg {
+func arguments(c operator.Call) []operator.Arg {
+	args := c.Args
+	if _, scoring := batchedFunctions[c.Fn]; scoring && c.Fn != fnGenerate {
+		return args // these have no such short form
+	}
 	if args[1].Kind != operator.Text || args[1].Text != onlyText {
 		return args
 	}
@@ -160,7 +167,7 @@ func arguments(args []operator.Arg) []operator.Arg {
 func read(c operator.Call, opts []option) (out call, known bool, err error) {
 	known = true
 	out.choices = 1
-	c.Args = arguments(c.Args)
+	c.Args = arguments(c)
 	for i, a := range c.Args {
 		if a.Kind == operator.Unknown {
 			known = false

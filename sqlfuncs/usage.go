@@ -2,6 +2,7 @@ package sqlfuncs
 
 import (
 	"context"
+	"slices"
 
 	"hyprstream/inference"
 )
@@ -33,4 +34,35 @@ func recorderOf(ctx context.Context) Recorder {
 		return r
 	}
 	return noRecorder{}
+}
+
+// tally counts the calls of a batch by function before it is announced.
+type tally struct {
+	Recorder
+	functions []functionCount
+}
+
+type functionCount struct {
+	name, model    string
+	rows, distinct int
+}
+
+func newTally(r Recorder) *tally { return &tally{Recorder: r} }
+
+func (t *tally) add(function, model string, distinct bool) {
+	i := slices.IndexFunc(t.functions, func(f functionCount) bool { return f.name == function })
+	if i < 0 {
+		i = len(t.functions)
+		t.functions = append(t.functions, functionCount{name: function, model: model})
+	}
+	t.functions[i].rows++
+	if distinct {
+		t.functions[i].distinct++
+	}
+}
+
+func (t *tally) expect() {
+	for _, f := range t.functions {
+		t.Expect(f.name, f.model, f.rows, f.distinct)
+	}
 }

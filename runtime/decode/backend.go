@@ -11,7 +11,7 @@ type Entry struct {
 	Token  Token
 	Pos    int32 // within its sequence, from 0
 	Slot   int32
-	Output bool // its logits will be sampled; at most one entry per slot
+	Output bool // its logits will be read; a batch has at most as many as there are slots, spare ones included
 }
 
 // Backend is a context with one cache per slot. The loop's goroutine is its
@@ -23,6 +23,12 @@ type Backend interface {
 	Sampler(p Params, prompt []Token) (Sampler, error)
 	// Clear empties a slot, or all of them when slot is -1.
 	Clear(slot int)
+	// Truncate removes what a slot holds from the length on. false: what is left
+	// cannot be gone on from exactly, as some of it is gone; Clear it.
+	Truncate(slot, length int) bool
+	// Logprobs gives the natural logarithms of the probabilities of tokens after
+	// entry i of the last batch, under the model's own full distribution.
+	Logprobs(i int, tokens []Token) ([]float64, error)
 	// Save takes a copy of what a slot holds. It stays good when the slot goes
 	// on, and while the same adapters are applied.
 	Save(slot int) (Snapshot, error)
@@ -49,6 +55,9 @@ type Sampler interface {
 // Vocab turns text into tokens and back. It is safe for concurrent use.
 type Vocab interface {
 	Tokenize(segs []Segment, addBOS bool) ([]Token, error)
+	// Continue gives the tokens of text that goes on after other text: no special
+	// token, no space of the tokenizer's own in front.
+	Continue(text string) ([]Token, error)
 	// AppendPiece appends a token's bytes, possibly a part of a code point.
 	// Control tokens have bytes only when special is set.
 	AppendPiece(dst []byte, t Token, special bool) []byte

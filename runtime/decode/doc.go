@@ -10,6 +10,9 @@
 // Where waiting requests begin with the same tokens, these are computed once, by
 // the first of them, and kept as a snapshot for the others (prefix.go, tree.go).
 //
+// A request may ask for the log probabilities of continuations instead of a
+// completion: they are walked as a trie in the slot that has the prompt (score.go).
+//
 // The package knows of neither llama.cpp nor processes, SQL or templates, and
 // must import none of them: runtime/worker puts it on llama.cpp, and
 // decode/fake stands in for a model in tests.

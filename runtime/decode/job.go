@@ -37,6 +37,7 @@ type job struct {
 	fault    *errs.Error
 	roomy    bool // holds an element of call.room
 	serial   uint64
+	scoring  *scoring // nil: the job generates
 
 	// The loop's goroutine's, while the job waits.
 	turn   *turn
@@ -66,8 +67,10 @@ func contextError(ctx context.Context) *errs.Error {
 // fault, for the loop to report in its turn.
 func (l *Loop) prepare(j *job) {
 	j.adapters, j.set = normalAdapters(j.req.Adapters)
-	if j.fault = j.req.Params.Check(); j.fault != nil {
-		return
+	if len(j.req.Continuations) == 0 {
+		if j.fault = j.req.Params.Check(); j.fault != nil {
+			return
+		}
 	}
 	for _, s := range j.req.Params.Stop {
 		if s == "" {
@@ -98,6 +101,9 @@ func (l *Loop) prepare(j *job) {
 		j.prompt = []Token{l.vocab.Start()}
 	default:
 		j.prompt = prompt
+	}
+	if j.fault == nil && len(j.req.Continuations) > 0 {
+		l.prepareScoring(j)
 	}
 }
 

@@ -40,6 +40,15 @@ func newLoop(t *testing.T, m *fake.Model, opt decode.Options) *decode.Loop {
 			if len(b) > opt.BatchSize {
 				t.Errorf("a batch of %d entries", len(b))
 			}
+			outputs := 0
+			for _, e := range b {
+				if e.Output {
+					outputs++
+				}
+			}
+			if outputs > opt.Info.Slots+opt.Spare {
+				t.Errorf("a batch with %d outputs for %d slots", outputs, opt.Info.Slots+opt.Spare)
+			}
 		}
 		if n := m.Snapshots(); n > 0 {
 			t.Errorf("%d snapshots were not freed", n)

@@ -58,12 +58,14 @@ func (l *Loop) step(begun time.Time) {
 	room := l.opt.BatchSize
 	parts := make([]part, 0, len(l.running))
 	writing, prompts, beside := 0, 0, l.opt.Beside
-	var writers []*call // two at most: any is another's call then
-	for _, s := range l.running {
+	spare := len(l.slots) - len(l.running) // outputs beyond one per sequence
+	var writers []*call                    // two at most: any is another's call then
+	for i, s := range l.running {
 		if !s.first.IsZero() {
-			parts = append(parts, part{s, 1})
-			room--
-			writing++
+			n := s.share(room-(len(l.running)-1-i), &spare)
+			parts = append(parts, part{s, n})
+			room -= n
+			writing += n
 			if c := s.job.call; len(writers) < 2 && !slices.Contains(writers, c) {
 				writers = append(writers, c)
 			}
@@ -110,7 +112,7 @@ func (l *Loop) compute(parts []part) {
 	batch := l.entries[:0]
 	for _, p := range parts {
 		for i, t := range p.s.pending[:p.n] {
-			batch = append(batch, Entry{Token: t, Pos: int32(p.s.pos + i), Slot: p.s.slot, Output: i == len(p.s.pending)-1})
+			batch = append(batch, Entry{Token: t, Pos: int32(p.s.pos + i), Slot: p.s.slot, Output: i >= len(p.s.pending)-p.s.outputs()})
 		}
 	}
 	l.entries = batch
@@ -135,7 +137,7 @@ func (l *Loop) compute(parts []part) {
 		if l.slots[s.slot] == s { // still alive
 			l.compute([]part{{s, parts[0].n - n}})
 		}
-	case parts[0].s.first.IsZero():
+	case parts[0].s.first.IsZero() || parts[0].s.job.scoring != nil:
 		l.fail(parts[0].s, overflow("", len(parts[0].s.job.prompt), l.opt.Info.ContextLength))
 	default:
 		l.finish(parts[0].s, FinishLength)
@@ -152,6 +154,10 @@ func (l *Loop) take(parts []part) {
 		s.pending = s.pending[p.n:]
 		if len(s.stops) > 0 && s.pos == s.stops[0].depth {
 			l.keep(s)
+		}
+		if s.job.scoring != nil {
+			l.look(s, i-p.n, p.n)
+			continue
 		}
 		if len(s.pending) > 0 {
 			continue
@@ -207,9 +213,10 @@ func (l *Loop) end(s *sequence, text string, token Token, logprob float64, why F
 	now := time.Now()
 	r := &Result{
 		Text: s.text.all.String(), FinishReason: why, CompletionTokens: s.count, Tokens: s.tokens,
-		PromptTokens: min(s.pos, len(s.job.prompt)), SharedTokens: s.shared, Logprob: s.logprob,
+		PromptTokens: s.prompted(), SharedTokens: s.shared, Logprob: s.logprob,
 		Queue: s.admitted.Sub(s.job.call.begun), Err: e,
 	}
+	r.Scores, r.ScoreTokens = s.scores()
 	if s.first.IsZero() {
 		r.Prefill = now.Sub(s.admitted)
 	} else {

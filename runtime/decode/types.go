@@ -49,6 +49,12 @@ type Request struct {
 	Logprobs bool      // fill Event.Logprob and Result.Logprob
 	Tokens   bool      // fill Result.Tokens
 	Deadline time.Time // zero: none; passing it ends the request with errs.Timeout
+
+	// Continuations, when there are any, are scored instead of a completion being
+	// written; of Params nothing counts then. Each is tokenized by itself, as text
+	// that goes on after the prompt, never to control tokens: where one joins the
+	// prompt to a longer token in running text, the two stay apart here.
+	Continuations []string
 }
 
 // FinishReason says why a sequence ended.
@@ -87,6 +93,14 @@ type Result struct {
 	Prefill          time.Duration
 	Decode           time.Duration
 	Err              *errs.Error
+
+	// Scores are the log probabilities (natural logarithm, temperature 1) of each
+	// continuation after the prompt, summed over its ScoreTokens tokens.
+	// CompletionTokens counts those that had to be computed, each once: never a
+	// continuation's last. What had to be computed once more, because a sliding
+	// window had moved past it, counts again in PromptTokens.
+	Scores      []float64
+	ScoreTokens []int
 }
 
 // Info describes a loaded model and its context.

@@ -73,7 +73,7 @@ func (c *Context) Close() {
 func (c *Context) SequenceLength() int { return int(C.hs_context_seq_len(c.p)) }
 
 // Decode computes a batch: token i goes to position pos[i] of sequence seq[i],
-// and its logits are kept where out[i] is not 0 (at most one per sequence).
+// and its logits are kept where out[i] is not 0 (at most Slots in all).
 // Positions of a sequence must follow each other. All slices have one length,
 // at most ContextOptions.Batch. ErrFull is recoverable; after another error the
 // sequences of the batch are undefined and must be removed.
@@ -95,6 +95,28 @@ func (c *Context) Decode(token, pos, seq []int32, out []int8) error {
 
 // Remove empties a sequence; -1 empties all.
 func (c *Context) Remove(seq int) bool { return bool(C.hs_seq_rm(c.p, C.int32_t(seq))) }
+
+// Truncate removes what a sequence holds from the length on. false: what is left
+// cannot be continued as if nothing had been there, since a recurrent state or a
+// sliding window has moved on; remove the sequence.
+func (c *Context) Truncate(seq, length int) bool {
+	return bool(C.hs_seq_cut(c.p, C.int32_t(seq), C.int32_t(length)))
+}
+
+// Logprobs gives the natural logarithms of the probabilities of tokens after
+// entry i of the last batch, whose out was set, under the model's own
+// distribution over all of its vocabulary.
+func (c *Context) Logprobs(i int, tokens []int32) ([]float64, error) {
+	out := make([]float64, len(tokens))
+	if len(tokens) == 0 {
+		return out, nil
+	}
+	var cerr C.hs_error
+	if !C.hs_logprobs(c.p, C.int32_t(i), (*C.int32_t)(&tokens[0]), C.int32_t(len(tokens)), (*C.double)(&out[0]), &cerr) {
+		return nil, errors.New(C.GoString(&cerr.msg[0]))
+	}
+	return out, nil
+}
 
 // SetAdapters applies these LoRAs, and no others, to all that is decoded from
 // now on. What is in the cache was computed with the ones before: remove it.

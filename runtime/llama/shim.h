@@ -33,6 +33,7 @@ int32_t      hs_context_batch(const hs_context * c);
 // 0: done, 1: no room in the cache and nothing changed, -1: refused before the call, -2: failed inside
 int32_t hs_decode(hs_context * c, int32_t n, const int32_t * tok, const int32_t * pos, const int32_t * seq, const int8_t * out, hs_error * err);
 bool    hs_seq_rm(hs_context * c, int32_t seq);                  // whole sequence; -1: all
+bool    hs_seq_cut(hs_context * c, int32_t seq, int32_t len);    // to len tokens; false: what is left is not whole, or its windows are not
 // What a sequence holds, in memory of the caller's (hs_state_free); NULL: see err
 uint8_t * hs_seq_save(hs_context * c, int32_t seq, size_t * size, hs_error * err);
 bool      hs_seq_restore(hs_context * c, int32_t seq, const uint8_t * state, size_t size, hs_error * err); // replaces what seq holds
@@ -55,6 +56,8 @@ hs_sampler * hs_sampler_new(const struct llama_model * m, const hs_sampler_param
 void         hs_sampler_free(hs_sampler * s);
 // The token after batch entry i of the last hs_decode; *logprob is filled when not NULL. -1: see err
 int32_t hs_sample(hs_sampler * s, hs_context * c, int32_t i, double * logprob, hs_error * err);
+// The log probabilities of n tokens after entry i.
+bool hs_logprobs(hs_context * c, int32_t i, const int32_t * tokens, int32_t n, double * out, hs_error * err);
 // The best and second best logits after entry i: the margin of a greedy choice.
 bool hs_top2(hs_context * c, int32_t i, int32_t * ids, float * logits);
 

@@ -1,6 +1,7 @@
 // Context, batch and cache. What llama.cpp would abort on is refused here.
 #include "shim.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace {
@@ -19,7 +20,7 @@ hs_context * hs_context_new(llama_model * m, uint32_t n_ctx, uint32_t n_seq, uin
         p.n_batch         = n_batch;
         p.n_ubatch        = n_batch;
         p.n_seq_max       = n_seq;
-        p.n_outputs_max   = n_seq;  // at most one output per sequence: a vocabulary of logits per row is dear
+        p.n_outputs_max   = n_seq;  // one per sequence on average: a vocabulary of logits per row is dear
         p.n_threads       = threads;
         p.n_threads_batch = threads;
         p.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_AUTO;
@@ -92,6 +93,19 @@ bool hs_seq_rm(hs_context * c, int32_t seq) {
     return hs_guard<bool>(nullptr, false, [&] {
         if (seq < 0) { llama_memory_clear(llama_get_memory(c->ctx), false); return true; }
         return llama_memory_seq_rm(llama_get_memory(c->ctx), seq, -1, -1);
+    });
+}
+
+bool hs_seq_cut(hs_context * c, int32_t seq, int32_t len) {
+    if (seq < 0 || seq >= c->n_seq || len < 1) return false;
+    return hs_guard<bool>(nullptr, false, [&] {
+        llama_memory_t mem = llama_get_memory(c->ctx);
+        if (!llama_memory_seq_rm(mem, seq, len, -1)) return false; // a recurrent state has no tail to remove
+        // The token at position len looks back on n_swa positions, its own one of them, where it looks
+        // through a window, else on all. Between the least position and the greatest none is missing.
+        const int32_t window = llama_model_n_swa(c->model);
+        const int32_t first  = window > 0 ? std::max(0, len - window + 1) : 0;
+        return llama_memory_seq_pos_max(mem, seq) == len - 1 && llama_memory_seq_pos_min(mem, seq) <= first;
     });
 }
 

@@ -191,6 +191,14 @@ func (e *engine) Decode(batch []decode.Entry) error {
 // Clear implements decode.Backend.
 func (e *engine) Clear(slot int) { e.ctx.Remove(slot) }
 
+// Truncate implements decode.Backend.
+func (e *engine) Truncate(slot, length int) bool { return e.ctx.Truncate(slot, length) }
+
+// Logprobs implements decode.Backend.
+func (e *engine) Logprobs(i int, tokens []decode.Token) ([]float64, error) {
+	return e.ctx.Logprobs(i, tokens)
+}
+
 // Save implements decode.Backend.
 func (e *engine) Save(slot int) (decode.Snapshot, error) {
 	s, err := e.ctx.Save(slot)
@@ -270,6 +278,11 @@ func (e *engine) Tokenize(segs []decode.Segment, addBOS bool) ([]decode.Token, e
 		out = append(out, tokens...)
 	}
 	return out, nil
+}
+
+// Continue implements decode.Vocab.
+func (e *engine) Continue(text string) ([]decode.Token, error) {
+	return e.model.Tokenize(text, false, true)
 }
 
 // AppendPiece implements decode.Vocab.

@@ -24,8 +24,8 @@ bool References(const Expression &e, const ColumnBinding &b);
 
 //! Moves liftable calls into requests and puts references to (table_index, position)
 //! in their places. Takes only calls whose arguments hold no call and whose
-//! conditions can be evaluated twice (their names go to calls); the others stay for another round, or run in place.
-void Extract(unique_ptr<Expression> &e, idx_t table_index, vector<unique_ptr<Expression>> &requests, vector<string> &calls,
+//! conditions can be evaluated twice (what they were goes to calls); the others stay for another round, or run in place.
+void Extract(unique_ptr<Expression> &e, idx_t table_index, vector<unique_ptr<Expression>> &requests, vector<Called> &calls,
              optional_ptr<const Expression> guard = nullptr);
 
 bool IsLiftable(const Expression &e) {
@@ -81,21 +81,20 @@ struct Guard {
 	}
 };
 
-static void Take(unique_ptr<Expression> &e, idx_t table_index, vector<unique_ptr<Expression>> &requests, vector<string> &calls,
+static void Take(unique_ptr<Expression> &e, idx_t table_index, vector<unique_ptr<Expression>> &requests, vector<Called> &calls,
                  optional_ptr<const Expression> guard) {
-	auto type = e->return_type;
-	auto name = CallName(*e);
-	calls.push_back(name);
-	ToRequest(*e);
-	auto ref = make_uniq<BoundColumnRefExpression>(name, type, ColumnBinding(table_index, requests.size()));
+	auto call = ToRequest(*e);
+	auto ref = make_uniq<BoundColumnRefExpression>(call.name, call.type, ColumnBinding(table_index, requests.size()));
+	calls.push_back(std::move(call));
 	if (guard) {
-		e = make_uniq<BoundCaseExpression>(guard->Copy(), std::move(e), make_uniq<BoundConstantExpression>(Value(type)));
+		auto none = make_uniq<BoundConstantExpression>(Value(LogicalType::VARCHAR));
+		e = make_uniq<BoundCaseExpression>(guard->Copy(), std::move(e), std::move(none));
 	}
 	requests.push_back(std::move(e));
 	e = std::move(ref);
 }
 
-static void ExtractCase(BoundCaseExpression &c, idx_t ti, vector<unique_ptr<Expression>> &reqs, vector<string> &calls,
+static void ExtractCase(BoundCaseExpression &c, idx_t ti, vector<unique_ptr<Expression>> &reqs, vector<Called> &calls,
                         optional_ptr<const Expression> outer) {
 	Guard before(outer); // no earlier WHEN was true
 	for (auto &check : c.case_checks) {
@@ -116,7 +115,7 @@ static void ExtractCase(BoundCaseExpression &c, idx_t ti, vector<unique_ptr<Expr
 }
 
 static void ExtractShortCircuit(vector<unique_ptr<Expression>> &children, ExpressionType type, idx_t ti,
-                                vector<unique_ptr<Expression>> &reqs, vector<string> &calls, optional_ptr<const Expression> outer) {
+                                vector<unique_ptr<Expression>> &reqs, vector<Called> &calls, optional_ptr<const Expression> outer) {
 	Guard before(outer);
 	for (auto &c : children) {
 		if (!before.usable) {
@@ -141,7 +140,7 @@ static bool RefersToRound(const Expression &e, idx_t ti) {
 	return r;
 }
 
-void Extract(unique_ptr<Expression> &e, idx_t ti, vector<unique_ptr<Expression>> &reqs, vector<string> &calls,
+void Extract(unique_ptr<Expression> &e, idx_t ti, vector<unique_ptr<Expression>> &reqs, vector<Called> &calls,
              optional_ptr<const Expression> guard) {
 	if (!HasLiftable(*e) || (guard && RefersToRound(*guard, ti))) {
 		return;

@@ -23,8 +23,13 @@ struct CallSpec {
 const CallSpec *IsCall(const Expression &e);
 //! What EXPLAIN says of the call e: the SQL function's name.
 string CallName(const Expression &e);
+//! A call that became a request.
+struct Called {
+	string name;      //! what EXPLAIN says
+	LogicalType type; //! of the answer; the request is VARCHAR
+};
 //! Makes the call e produce its packed request instead of its answer.
-void ToRequest(Expression &e);
+Called ToRequest(Expression &e);
 ScalarFunction MakeScalar(CallSpec spec, vector<LogicalType> args, LogicalType returns);
 
 //! A request is: u64 nonce (one per evaluation, so that independent draws stay
@@ -161,6 +166,26 @@ static void PackExec(DataChunk &args, ExpressionState &state, Vector &result) {
 	}
 }
 
+//! Fills v with the answers of n rows, cast to its type.
+template <class F>
+static void PutAnswers(Vector &v, idx_t n, F row) {
+	if (v.GetType().id() != LogicalTypeId::VARCHAR) {
+		Vector text(LogicalType::VARCHAR, n);
+		PutAnswers(text, n, row);
+		VectorOperations::DefaultCast(text, v, n);
+		return;
+	}
+	auto d = FlatVector::GetData<string_t>(v);
+	for (idx_t i = 0; i < n; i++) {
+		const Batch::Row &r = row(i);
+		if (r.status == HS_OK) {
+			d[i] = StringVector::AddString(v, r.text);
+		} else {
+			FlatVector::SetNull(v, i, true);
+		}
+	}
+}
+
 //===-------------------------------------------------------------- in place
 //! The answers of one chunk, waited for on DuckDB's thread.
 static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
@@ -194,20 +219,7 @@ static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
 		}
 		b->CheckErrors(MaxErrorRatio(context));
 	}
-	Vector text(LogicalType::VARCHAR, rows.size());
-	auto d = FlatVector::GetData<string_t>(text);
-	for (idx_t r = 0; r < rows.size(); r++) {
-		if (b->rows[r].status == HS_OK) {
-			d[r] = StringVector::AddString(text, b->rows[r].text);
-		} else {
-			FlatVector::SetNull(text, r, true);
-		}
-	}
-	if (result.GetType().id() == LogicalTypeId::VARCHAR) {
-		result.Reference(text);
-	} else {
-		VectorOperations::DefaultCast(text, result, rows.size());
-	}
+	PutAnswers(result, rows.size(), [&](idx_t r) -> const Batch::Row & { return b->rows[r]; });
 	if (args.AllConstant() && rows.size() == 1) {
 		result.SetVectorType(VectorType::CONSTANT_VECTOR);
 	}
@@ -283,9 +295,13 @@ string CallName(const Expression &e) {
 	return !spec ? e.GetName() : StringUtil::StartsWith(spec->name, "__") ? spec->name.substr(2) : spec->name;
 }
 
-void ToRequest(Expression &e) {
+Called ToRequest(Expression &e) {
 	auto &f = e.Cast<BoundFunctionExpression>();
+	Called r {CallName(e), f.return_type};
 	f.function.name = REQUEST;
+	f.function.SetReturnType(LogicalType::VARCHAR);
+	f.return_type = LogicalType::VARCHAR;
 	f.function.SetFunctionCallback(PackExec);
+	return r;
 }
 } // namespace hyprstream

@@ -30,7 +30,7 @@ typedef struct {
 	const char *returns;
 	const uint64_t *groups; // bit masks over args: a row with a group all NULL is NULL
 	size_t ngroups;
-	int lift;               // 1: may be moved into the operator (returns VARCHAR)
+	int lift;               // 1: may be moved into the operator
 } hs_scalar;
 
 // A table function that streams rows from the engine. npos positional

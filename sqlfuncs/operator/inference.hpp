@@ -1,6 +1,6 @@
 // The operator that answers packed requests: logical and physical.
 #pragma once
-#include "batch.hpp"
+#include "functions.hpp"
 #include "duckdb/planner/operator/logical_extension_operator.hpp"
 #include "duckdb/common/types/column/column_data_collection.hpp"
 #include "duckdb/execution/column_binding_resolver.hpp"
@@ -15,7 +15,7 @@ namespace hyprstream {
 struct LogicalInference : public LogicalExtensionOperator {
 	idx_t table_index = 0;        //! of the appended columns
 	vector<ColumnBinding> forced; //! child columns that hold packed requests
-	vector<string> calls;         //! names of what is answered, for EXPLAIN
+	vector<Called> calls;         //! what is answered: forced, then expressions
 
 	vector<ColumnBinding> GetColumnBindings() override;
 	void ResolveTypes() override;
@@ -84,23 +84,28 @@ struct InferenceSourceState : public GlobalSourceState {
 class PhysicalInference : public PhysicalOperator {
 public:
 	PhysicalInference(PhysicalPlan &plan, vector<LogicalType> types, vector<unique_ptr<Expression>> requests_p,
-	                  vector<idx_t> slots_p, vector<string> calls_p, idx_t card)
+	                  vector<idx_t> slots_p, vector<Called> calls_p, idx_t card)
 	    : PhysicalOperator(plan, PhysicalOperatorType::EXTENSION, std::move(types), card),
 	      requests(std::move(requests_p)), slots(std::move(slots_p)), calls(std::move(calls_p)) {
 		for (idx_t i = 0; i < requests.size(); i++) {
 			slots.push_back(this->types.size() - requests.size() + i);
 		}
+		stored = this->types;
+		for (auto s : slots) {
+			stored[s] = LogicalType::VARCHAR;
+		}
 	}
 	vector<unique_ptr<Expression>> requests; //! to append
 	vector<idx_t> slots;                     //! output columns to fill
-	vector<string> calls;                    //! whose answers they are
+	vector<Called> calls;                    //! whose answers they are
+	vector<LogicalType> stored;              //! types with requests in the answers' places
 
 	string GetName() const override {
 		return "INFERENCE";
 	}
 	InsertionOrderPreservingMap<string> ParamsToString() const override {
 		InsertionOrderPreservingMap<string> r;
-		r["Calls"] = StringUtil::Join(calls, "\n");
+		r["Calls"] = StringUtil::Join(calls, calls.size(), "\n", [](const Called &c) { return c.name; });
 		SetEstimatedCardinality(r, estimated_cardinality);
 		return r;
 	}
@@ -112,7 +117,7 @@ public:
 		return true;
 	}
 	unique_ptr<GlobalSinkState> GetGlobalSinkState(ClientContext &c) const override {
-		return make_uniq<InferenceSinkState>(c, types, requests);
+		return make_uniq<InferenceSinkState>(c, stored, requests);
 	}
 	SinkResultType Sink(ExecutionContext &, DataChunk &in, OperatorSinkInput &input) const override {
 		auto &s = input.global_state.Cast<InferenceSinkState>();
@@ -243,16 +248,7 @@ private:
 			}
 		}
 		for (idx_t k = 0; k < w; k++) {
-			auto &v = out.data[slots[k]];
-			auto d = FlatVector::GetData<string_t>(v);
-			for (idx_t i = 0; i < n; i++) {
-				auto &r = got[i * w + k];
-				if (r.status == HS_OK) {
-					d[i] = StringVector::AddString(v, r.text);
-				} else {
-					FlatVector::SetNull(v, i, true);
-				}
-			}
+			PutAnswers(out.data[slots[k]], n, [&](idx_t i) -> const Batch::Row & { return got[i * w + k]; });
 		}
 		out.SetCardinality(n);
 		src.offset += n;
@@ -269,8 +265,17 @@ vector<ColumnBinding> LogicalInference::GetColumnBindings() {
 
 void LogicalInference::ResolveTypes() {
 	types = children[0]->types;
-	for (auto &e : expressions) {
-		types.push_back(e->return_type);
+	auto b = children[0]->GetColumnBindings();
+	for (idx_t i = 0; i < calls.size(); i++) {
+		if (i >= forced.size()) {
+			types.push_back(calls[i].type);
+			continue;
+		}
+		for (idx_t c = 0; c < b.size(); c++) {
+			if (b[c] == forced[i]) {
+				types[c] = calls[i].type;
+			}
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ type Scalar struct {
 	Args    []Column
 	Returns string
 	Groups  [][]int // positions of Args: a row where all of one are NULL is NULL
-	Lift    bool    // may become the operator; Returns must be VARCHAR
+	Lift    bool    // may become the operator
 }
 
 // Table is a function in FROM whose rows the Handler streams. Each of Overloads

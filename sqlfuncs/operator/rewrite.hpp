@@ -26,7 +26,7 @@ struct Rewriter {
 	//! A column that still holds requests, and whose.
 	struct Request {
 		ColumnBinding column;
-		string call;
+		Called call;
 	};
 	typedef vector<Request> Deferred;
 
@@ -75,7 +75,7 @@ struct Rewriter {
 		while (true) {
 			auto ti = optimizer.binder.GenerateTableIndex();
 			vector<unique_ptr<Expression>> requests;
-			vector<string> calls;
+			vector<Called> calls;
 			LogicalOperatorVisitor::EnumerateExpressions(
 			    op, [&](unique_ptr<Expression> *e) { Extract(*e, ti, requests, calls); });
 			if (requests.empty()) {
@@ -181,6 +181,7 @@ struct Rewriter {
 			}
 			for (idx_t i = 0; i < p.expressions.size(); i++) {
 				if (References(*p.expressions[i], b.column)) {
+					p.expressions[i]->return_type = LogicalType::VARCHAR; // the request, not the answer
 					up.push_back({ColumnBinding(p.table_index, i), b.call});
 				}
 			}
@@ -194,8 +195,7 @@ struct Rewriter {
 		LiftNested(p, outermost);
 		for (idx_t i = 0; i < p.expressions.size(); i++) {
 			if (outermost[i] && !IsNested(*p.expressions[i])) {
-				up.push_back({ColumnBinding(p.table_index, i), CallName(*p.expressions[i])});
-				ToRequest(*p.expressions[i]);
+				up.push_back({ColumnBinding(p.table_index, i), ToRequest(*p.expressions[i])});
 			}
 		}
 		return up;
@@ -204,7 +204,7 @@ struct Rewriter {
 		while (true) {
 			auto ti = optimizer.binder.GenerateTableIndex();
 			vector<unique_ptr<Expression>> requests;
-			vector<string> calls;
+			vector<Called> calls;
 			for (idx_t i = 0; i < p.expressions.size(); i++) {
 				auto &e = p.expressions[i];
 				if (!outermost[i]) {

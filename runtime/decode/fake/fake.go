@@ -29,16 +29,19 @@ type Model struct {
 	Cells int
 	// SaveError and RestoreError are what Save and Restore fail with.
 	SaveError, RestoreError error
+	// Window, when it is not 0, makes a Truncate by so many tokens or more inexact.
+	Window int
 
 	mu       sync.Mutex // guards what follows: tests look while the loop runs
 	adapters []decode.Adapter
 	cache    map[int32][]decode.Token
 	under    map[int32]string // adapter set that a slot's tokens were computed with
-	outputs  map[int]int32    // batch entry → slot
+	outputs  map[int]output   // by batch entry
 	Faults   []string         // broken promises of the loop
 	Batches  [][]decode.Entry
 	Sets     [][]decode.Adapter // as Adapt was called
 	live     int                // snapshots that were not freed
+	Cuts     int
 }
 
 var (
@@ -66,7 +69,7 @@ func (m *Model) Decode(batch []decode.Entry) error {
 		return decode.ErrFull
 	}
 	m.Batches = append(m.Batches, slices.Clone(batch))
-	m.outputs = map[int]int32{}
+	m.outputs = map[int]output{}
 	set := fmt.Sprint(m.adapters)
 	for i, e := range batch {
 		if int(e.Pos) != len(m.cache[e.Slot]) {
@@ -80,7 +83,7 @@ func (m *Model) Decode(batch []decode.Entry) error {
 		}
 		m.cache[e.Slot] = append(m.cache[e.Slot], e.Token)
 		if e.Output {
-			m.outputs[i] = e.Slot
+			m.outputs[i] = output{e.Slot, len(m.cache[e.Slot])}
 		}
 	}
 	return nil
@@ -228,10 +231,11 @@ func (s *sampler) Close() {}
 func (s *sampler) Sample(i int, _ bool) (decode.Token, float64, error) {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
-	slot, ok := s.m.outputs[i]
+	o, ok := s.m.outputs[i]
 	if !ok {
 		return -1, 0, fmt.Errorf("entry %d has no output", i)
 	}
+	slot := o.slot
 	if want := append(slices.Clone(s.prompt), s.said...); !slices.Equal(s.m.cache[slot], want) {
 		s.m.fault("slot %d holds %v when its sequence is %v", slot, s.m.cache[slot], want)
 	}
@@ -264,6 +268,11 @@ func (s *sampler) choose() decode.Token {
 		t = EndOfTurn
 	}
 	return t
+}
+
+// Continue gives bytes.
+func (m *Model) Continue(text string) ([]decode.Token, error) {
+	return m.Tokenize([]decode.Segment{{Text: text}}, false)
 }
 
 // Tokenize gives bytes; "<end_of_turn>" in special text is one token.

@@ -1,0 +1,126 @@
+package inference
+
+import (
+	"math"
+	"slices"
+	"strings"
+)
+
+// Choice is a question about a text with a fixed set of answers. The text comes
+// last, so that rows with one question share the computation of what is before it.
+type Choice struct {
+	Asked   string // of a model with a chat template: the question
+	Lead    string // what one without a template reads before the text
+	Text    string
+	Cue     string   // and what it finds before its answer, such as "Label"
+	Answers []string // not empty, no two equal
+}
+
+// Classify asks which of labels suits a text. instruction says in other words
+// what to do; "" is a plain one. The labels' order, and how often each is given,
+// does not matter; empty ones are left out. nil: there is none.
+func Classify(text string, labels []string, instruction string) *Choice {
+	labels = slices.DeleteFunc(slices.Clone(labels), func(l string) bool { return l == "" })
+	if len(labels) == 0 {
+		return nil
+	}
+	slices.Sort(labels)
+	labels = slices.Compact(labels)
+	if instruction == "" {
+		instruction = "Classify the text."
+	}
+	// A base model takes the first of a list for the answer, whatever the text. An
+	// example of each label shows it how an answer looks, and favours none much.
+	examples := ""
+	for _, l := range labels {
+		examples += "Text: a text with the label " + l + "\nLabel: " + l + "\n\n"
+	}
+	return &Choice{
+		Asked: instruction + "\nAnswer with exactly one of these labels:\n- " + strings.Join(labels, "\n- ") + "\n\n",
+		Lead:  instruction + "\n\n" + examples,
+		Text:  text, Cue: "Label", Answers: labels,
+	}
+}
+
+// filterAnswers are yes, yes, no, no: models differ in how they begin an answer.
+var filterAnswers = []string{"yes", "Yes", "no", "No"}
+
+// Filter asks whether a predicate holds of a text.
+func Filter(text, predicate string) *Choice {
+	question := "Is the following true of the text? Answer yes or no.\n" + predicate + "\n\n"
+	return &Choice{Asked: question, Lead: question, Text: text, Cue: "Answer", Answers: filterAnswers}
+}
+
+// chat is the turn of the user that asks for the choice, where the model has a
+// chat template: its answer begins with one of the answers as they are.
+func (c *Choice) chat() []Message {
+	return []Message{{Role: "user", Content: c.Asked + "Text: " + c.Text}}
+}
+
+// plain is the choice as text to be continued, where it has none: the answer
+// follows after a space.
+func (c *Choice) plain() (prompt string, answers []string) {
+	for _, a := range c.Answers {
+		answers = append(answers, " "+a)
+	}
+	return c.Lead + "Text: " + c.Text + "\n" + c.Cue + ":", answers
+}
+
+// Probabilities turns the log probabilities of a choice's answers into
+// probabilities that sum to 1: how likely each is, given that the model's answer
+// is one of them. They are not divided by length: the answers stand in the prompt, so that
+// the later tokens of one are nearly certain after its first, and a mean
+// would favour it for them. Of an answer that others continue by
+// further words ("new", "new york") only what these leave of it counts.
+func (c *Choice) Probabilities(scores []float64) []float64 {
+	best := slices.Max(scores)
+	if math.IsInf(best, -1) { // all as unlikely as can be
+		best = 0
+	}
+	p := make([]float64, len(scores))
+	for i, s := range scores {
+		p[i] = math.Exp(s - best)
+	}
+	own := slices.Clone(p)
+	for i, longer := range c.Answers {
+		if of := c.begins(longer); of >= 0 {
+			own[of] = max(0, own[of]-p[i])
+		}
+	}
+	sum := 0.0
+	for _, v := range own {
+		sum += v
+	}
+	for i := range own {
+		if own[i] /= sum; sum == 0 {
+			own[i] = 1 / float64(len(own))
+		}
+	}
+	return own
+}
+
+// begins is the longest answer that longer continues by further words; -1: none.
+func (c *Choice) begins(longer string) int {
+	found := -1
+	for i, a := range c.Answers {
+		if strings.HasPrefix(longer, a+" ") && (found < 0 || len(a) > len(c.Answers[found])) {
+			found = i
+		}
+	}
+	return found
+}
+
+// Likeliest is the answer of the greatest probability; of equal ones the first,
+// which in a classification is the first by its text.
+func (c *Choice) Likeliest(probabilities []float64) string {
+	best := 0
+	for i, p := range probabilities {
+		if p > probabilities[best] {
+			best = i
+		}
+	}
+	return c.Answers[best]
+}
+
+// Yes is the probability that Filter's answer is yes.
+func (c *Choice) Yes(probabilities []float64) float64 { return probabilities[0] + probabilities[1] }

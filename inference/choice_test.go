@@ -1,0 +1,123 @@
+package inference
+
+import (
+	"math"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestClassifyDoesNotDependOnOrder(t *testing.T) {
+	a := Classify("x", []string{"b", "", "a", "c", "a"}, "Which?")
+	b := Classify("x", []string{"c", "b", "a"}, "Which?")
+	if !reflect.DeepEqual(a, b) || !slices.Equal(a.Answers, []string{"a", "b", "c"}) {
+		t.Errorf("%+v, %+v", a, b)
+	}
+	if c := Classify("x", []string{"", ""}, ""); c != nil {
+		t.Errorf("%+v without a label", c)
+	}
+	// Rows of one task share all but the text.
+	text, _ := a.plain()
+	if !strings.HasPrefix(text, "Which?\n") || !strings.HasSuffix(text, "\nLabel: c\n\nText: x\nLabel:") {
+		t.Errorf("%q", text)
+	}
+}
+
+func TestProbabilities(t *testing.T) {
+	log := math.Log
+	for name, c := range map[string]struct {
+		labels []string
+		scores []float64
+		want   []float64
+		best   string
+	}{
+		"two":                   {[]string{"a", "b"}, []float64{log(.1), log(.3)}, []float64{.25, .75}, "b"},
+		"one":                   {[]string{"a"}, []float64{-40}, []float64{1}, "a"},
+		"equal":                 {[]string{"a", "b"}, []float64{-1, -1}, []float64{.5, .5}, "a"},
+		"very unlikely":         {[]string{"a", "b"}, []float64{-2000, -2000 + log(3)}, []float64{.25, .75}, "b"},
+		"impossible":            {[]string{"a", "b"}, []float64{math.Inf(-1), math.Inf(-1)}, []float64{.5, .5}, "a"},
+		"one of them":           {[]string{"a", "b"}, []float64{math.Inf(-1), -3}, []float64{0, 1}, "b"},
+		"further words":         {[]string{"new", "new york", "new york city", "old"}, []float64{log(.6), log(.5), log(.1), log(.2)}, []float64{.125, .5, .125, .25}, "new york"},
+		"a longer word is none": {[]string{"cat", "category"}, []float64{log(.6), log(.2)}, []float64{.75, .25}, "cat"},
+		"rounding below 0":      {[]string{"a", "a b"}, []float64{log(.1), log(.1) + 1e-9}, []float64{0, 1}, "a b"},
+	} {
+		choice := Classify("", c.labels, "")
+		got := choice.Probabilities(c.scores)
+		sum := 0.0
+		for i := range got {
+			sum += got[i]
+			if math.Abs(got[i]-c.want[i]) > 1e-9 {
+				t.Errorf("%s: %v, want %v", name, got, c.want)
+				break
+			}
+		}
+		if math.Abs(sum-1) > 1e-12 || choice.Likeliest(got) != c.best {
+			t.Errorf("%s: sum %v, likeliest %s", name, sum, choice.Likeliest(got))
+		}
+	}
+	f := Filter("x", "p")
+	if got := f.Yes(f.Probabilities([]float64{log(.2), log(.1), log(.05), log(.05)})); math.Abs(got-.75) > 1e-9 {
+		t.Errorf("yes %v", got)
+	}
+}
+
+// Equal questions are scored once, others by themselves, and a dead engine's again.
+func TestScoring(t *testing.T) {
+	h := &host{}
+	e, _ := engine(t, h)
+	reqs := []Request{
+		{Prompt: "x", Continuations: []string{"a", "bcd"}}, {Prompt: "x", Continuations: []string{"a", "bcd"}},
+		{Prompt: "x", Continuations: []string{"a"}}, {Prompt: "x"}, {Prompt: "x", Continuations: []string{"ab", "cd"}},
+		{Choice: Classify("t", []string{"a", "b"}, "")}, {Choice: Classify("t", []string{"b", "a"}, "")},
+		{Choice: Classify("u", []string{"a", "b"}, "")}, {Choice: Filter("t", "p")}, {},
+	}
+	got, err := collect(e, t.Context(), reqs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range [][]float64{{-1, -3}, {-1, -3}, {-1}, nil, {-2, -2}, {-2, -2}, {-2, -2}, {-2, -2}, {-4, -4, -3, -3}, nil} {
+		if got[i].Err != nil || !slices.Equal(got[i].Scores, want) || len(got[i].ScoreTokens) != len(want) {
+			t.Errorf("%d: %+v, want %v", i, got[i], want)
+		}
+	}
+	if n := len(h.seen()); n != 8 {
+		t.Errorf("%d requests reached the process, want 8", n)
+	}
+}
+
+// The real model finds its way among easy labels, whatever their order.
+func TestABaseModelChooses(t *testing.T) {
+	gemma := filepath.Join("..", ".deps", "models", "gemma-3-270m-q4_k_m.gguf")
+	e := realEngine(t, map[string]string{"gemma": gemma})
+	labels := []string{"animal", "country", "number"}
+	texts := map[string]string{"Giraffe": "animal", "Portugal": "country", "Seventeen": "number"}
+	var reqs []Request
+	var want []string
+	for text, label := range texts {
+		reqs = append(reqs, Request{Choice: Classify(text, labels, "What is it?")}, Request{Choice: Classify(text, []string{labels[2], labels[0], labels[1]}, "What is it?")})
+		want = append(want, label, label)
+	}
+	got, err := collect(e, t.Context(), reqs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := 0
+	for i, c := range got {
+		if c.Err != nil {
+			t.Fatal(c.Err)
+		}
+		p := reqs[i].Choice.Probabilities(c.Scores)
+		if reqs[i].Choice.Likeliest(p) == want[i] {
+			right++
+		}
+		t.Logf("%s: %.3f", want[i], p)
+		if i%2 == 1 && !slices.Equal(c.Scores, got[i-1].Scores) {
+			t.Errorf("another order gives %v, not %v", c.Scores, got[i-1].Scores)
+		}
+	}
+	if right < 4 {
+		t.Errorf("%d of %d are right", right, len(got))
+	}
+}

@@ -1,0 +1,87 @@
+package sqlfuncs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"hyprstream/errs"
+	"hyprstream/inference"
+	"hyprstream/sqlfuncs/operator"
+)
+
+// key is equal for calls that have one answer: the same evaluation, or the same
+// request where nothing is drawn at random (temperature 0, or a seed) and it may be
+// taken for another.
+func key(c operator.Call, r inference.Request, seeded bool) string {
+	if r.Cache == inference.CacheOff || r.Params.Temperature > 0 && !seeded {
+		return strconv.FormatUint(c.Nonce, 36)
+	}
+	var b strings.Builder
+	for _, a := range c.Args {
+		fmt.Fprintf(&b, "%d|%d|%s|%d|", a.Kind, len(a.Text), a.Text, len(a.List))
+		for _, s := range a.List {
+			fmt.Fprintf(&b, "%d|%s", len(s), s)
+		}
+	}
+	return b.String()
+}
+
+// request is one row of a batch as the engine gets it, and the calls it answers.
+type request struct {
+	call
+	rows []int
+}
+
+// batch answers calls of functions with one answer per row, possibly of several
+// at once, in one go. Calls that ask the model the same are one request.
+func (h *handler) batch(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
+	var asked []request
+	fail := make([]bool, len(calls))
+	seen := map[string]int{}
+	rec := newTally(recorderOf(ctx))
+	for i, c := range calls {
+		b := batchedFunctions[c.Fn]
+		r, _, err := read(c, b.opts)
+		fail[i] = r.fail
+		switch {
+		case err != nil:
+			done(i, operator.Answer{Err: asError(err), Fail: r.fail})
+			continue
+		case !b.ask(&r):
+			done(i, operator.Answer{Null: true})
+			continue
+		case r.labels != nil: // their order is nothing
+			c.Args = slices.Clone(c.Args)
+			c.Args[2].List = r.req.Choice.Answers
+		}
+		k := strconv.Itoa(int(b.asks)) + key(c, r.req, given(c, b.opts, "seed"))
+		at, known := seen[k]
+		if !known {
+			at, seen[k] = len(asked), len(asked)
+			asked = append(asked, request{call: r})
+		}
+		asked[at].rows = append(asked[at].rows, i)
+		rec.add(b.name, r.req.Model, !known)
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	rec.expect()
+	reqs := make([]inference.Request, len(asked))
+	for i := range asked {
+		reqs[i] = asked[i].req
+	}
+	return h.Engine.Generate(ctx, reqs, func(i int, c inference.Completion) {
+		rec.Row(batchedFunctions[calls[asked[i].rows[0]].Fn].name, c, len(asked[i].rows))
+		for _, row := range asked[i].rows {
+			if c.Err != nil {
+				done(row, operator.Answer{Err: c.Err, Fail: fail[row] || c.Err.Code == errs.Cancelled})
+			} else {
+				done(row, operator.Answer{Text: batchedFunctions[calls[row].Fn].answer(&asked[i].call, c)})
+			}
+		}
+	})
+}

@@ -1,0 +1,130 @@
+package sqlfuncs
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"hyprstream/inference"
+	"hyprstream/sqlfuncs/operator"
+)
+
+// The functions that score instead of writing. What the model is asked, word by
+// word, is inference.Classify's and inference.Filter's.
+var (
+	logprobOptions  = append([]option{continuationOption}, pick("adapter", "system", "timeout_ms", "on_error", "raw")...)
+	classifyOptions = append([]option{labelsOption, instructionOption}, pick("adapter", "timeout_ms", "on_error", "raw")...)
+	filterOptions   = append([]option{predicateOption}, pick("adapter", "timeout_ms", "on_error", "raw")...)
+)
+
+// These follow model and text in a packed call.
+var (
+	continuationOption = option{"continuation", "VARCHAR", func(c *call, a operator.Arg) error {
+		if a.Text == "" {
+			return invalid("the continuation is empty; there is nothing to score")
+		}
+		c.req.Continuations = []string{a.Text}
+		return nil
+	}}
+	labelsOption      = option{"labels", "VARCHAR[]", func(c *call, a operator.Arg) error { c.labels = a.List; return nil }}
+	instructionOption = option{"instruction", "VARCHAR", func(c *call, a operator.Arg) error { c.instruction = a.Text; return nil }}
+	predicateOption   = option{"predicate", "VARCHAR", func(c *call, a operator.Arg) error { c.predicate = a.Text; return nil }}
+)
+
+// pick takes options of generate by their names, and cache.
+func pick(names ...string) (out []option) {
+	for _, o := range generateOptions {
+		if slices.Contains(names, o.name) || o.name == cacheOption.name {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// batched is a function with one request and one answer per row.
+type batched struct {
+	name string
+	asks uint16 // equal for functions that ask the model the same of equal arguments
+	opts []option
+	// ask completes the request that was read; false: the answer is NULL.
+	ask    func(r *call) bool
+	answer func(r *call, c inference.Completion) string
+}
+
+var batchedFunctions = map[uint16]batched{
+	fnGenerate: {"generate", fnGenerate, generateOptions, always, func(_ *call, c inference.Completion) string { return c.Text }},
+	fnLogprob:  {"logprob", fnLogprob, logprobOptions, always, func(_ *call, c inference.Completion) string { return *float(c.Scores[0]) }},
+	fnClassify: {"ai_classify", fnClassify, classifyOptions, askClassify, func(r *call, c inference.Completion) string {
+		return r.req.Choice.Likeliest(r.req.Choice.Probabilities(c.Scores))
+	}},
+	fnClassifyProbs: {"ai_classify_probs", fnClassify, classifyOptions, askClassify, func(r *call, c inference.Completion) string {
+		return mapText(r.req.Choice.Answers, r.req.Choice.Probabilities(c.Scores))
+	}},
+	fnFilter: {"ai_filter", fnFilter, filterOptions, askFilter, func(r *call, c inference.Completion) string {
+		return strconv.FormatBool(yes(r, c) > 0.5)
+	}},
+	fnFilterProb: {"ai_filter_prob", fnFilter, filterOptions, askFilter, func(r *call, c inference.Completion) string {
+		return *float(yes(r, c))
+	}},
+}
+
+func always(*call) bool { return true }
+
+func askClassify(r *call) bool {
+	r.req.Choice = inference.Classify(r.req.Prompt, r.labels, r.instruction)
+	return r.req.Choice != nil
+}
+
+func askFilter(r *call) bool {
+	r.req.Choice = inference.Filter(r.req.Prompt, r.predicate)
+	return true
+}
+
+func yes(r *call, c inference.Completion) float64 {
+	return r.req.Choice.Yes(r.req.Choice.Probabilities(c.Scores))
+}
+
+// mapText is a MAP(VARCHAR, DOUBLE) as DuckDB's cast from text reads it. The
+// numbers are the shortest that read back as the same.
+func mapText(keys []string, values []float64) string {
+	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	var b strings.Builder
+	for i, k := range keys {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(`"` + quote.Replace(k) + `"=` + *float(values[i]))
+	}
+	return "{" + b.String() + "}"
+}
+
+func scoringScalars() []operator.Scalar {
+	all := [][]int{{0}, {1}, {2}} // model, text, and what it is scored by: no NULL among them
+	scalar := func(fn uint16, opts []option, returns string) operator.Scalar {
+		return operator.Scalar{Fn: fn, Name: "__" + batchedFunctions[fn].name, Args: columns(opts), Returns: returns, Lift: true, Groups: all}
+	}
+	return []operator.Scalar{
+		scalar(fnLogprob, logprobOptions, "DOUBLE"),
+		scalar(fnClassify, classifyOptions, "VARCHAR"),
+		scalar(fnClassifyProbs, classifyOptions, "MAP(VARCHAR, DOUBLE)"),
+		scalar(fnFilter, filterOptions, "BOOLEAN"),
+		scalar(fnFilterProb, filterOptions, "DOUBLE"),
+	}
+}
+
+// scoringMacros give the inner functions their names. A model that is not named
+// is the default one; one that is NULL makes the row NULL.
+func scoringMacros() []string {
+	const model = onlyNamed + ", model VARCHAR := ''"
+	ai := func(name, by, typ string, opts []option) string {
+		return macro(name, "text VARCHAR, "+by+" "+typ+", "+model, []string{"model", "text", by}, opts[1:])
+	}
+	return []string{
+		macro("logprob", "model VARCHAR, prompt VARCHAR, continuation VARCHAR, "+onlyNamed,
+			[]string{"model", "prompt", "continuation"}, logprobOptions[1:]),
+		ai("ai_classify", "labels", "VARCHAR[]", classifyOptions),
+		ai("ai_classify_probs", "labels", "VARCHAR[]", classifyOptions),
+		ai("ai_filter", "predicate", "VARCHAR", filterOptions),
+		ai("ai_filter_prob", "predicate", "VARCHAR", filterOptions),
+	}
+}

@@ -70,19 +70,26 @@ func TestGreedyEqualsLlamaCpp(t *testing.T) {
 	}
 }
 
-// reference runs tools/greedyref, building it if the Makefile has not.
-func reference(t *testing.T, model string) (ids, margins []string) {
+// program is the path of a reference program in tools, built if the Makefile has not.
+func program(t *testing.T, name string) string {
 	t.Helper()
-	exe, err := filepath.Abs("../../.deps/bin/greedyref")
+	exe, err := filepath.Abs("../../.deps/bin/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(exe); err != nil {
-		exe = filepath.Join(t.TempDir(), "greedyref")
-		if out, err := exec.CommandContext(t.Context(), "../../tools/greedyref/build.sh", exe).CombinedOutput(); err != nil {
-			t.Fatalf("building greedyref: %v\n%s", err, out)
+		exe = filepath.Join(t.TempDir(), name)
+		if out, err := exec.CommandContext(t.Context(), "../../tools/build.sh", name, exe).CombinedOutput(); err != nil {
+			t.Fatalf("building %s: %v\n%s", name, err, out)
 		}
 	}
+	return exe
+}
+
+// reference runs tools/greedyref.
+func reference(t *testing.T, model string) (ids, margins []string) {
+	t.Helper()
+	exe := program(t, "greedyref")
 	var in bytes.Buffer
 	for _, p := range parityPrompts {
 		in.WriteString(p[1] + "\x00")

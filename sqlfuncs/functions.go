@@ -14,6 +14,7 @@ const (
 	fnGenerateStream
 	fnCountTokens
 	fnChat
+	fnEmbed
 )
 
 // tableOptions are those of FROM generate and FROM generate_stream.
@@ -54,6 +55,19 @@ var chatOptions = func() []option {
 	return opts
 }()
 
+// embedOptions are those of embed.
+var embedOptions = func() (opts []option) {
+	for _, o := range options {
+		if o.name == "on_error" {
+			opts = append(opts, o)
+		}
+	}
+	return opts
+}()
+
+// similarityMacro is the cosine. Lists and arrays of any number are taken.
+const similarityMacro = "CREATE MACRO similarity(a, b) AS list_cosine_similarity(a::DOUBLE[], b::DOUBLE[])"
+
 // generateMacro gives the inner function its named options.
 func generateMacro() string {
 	return macro("generate", modelAndText("prompt"), []string{"model", "prompt"}, options)
@@ -87,12 +101,15 @@ func functions() operator.Functions {
 				Groups: [][]int{{0}, promptOrMessages}},
 			{Fn: fnChat, Name: "__chat", Returns: "VARCHAR", Groups: [][]int{{0}, {1}},
 				Args: append([]operator.Column{{Name: "session", Type: "VARCHAR"}, {Name: "message", Type: "VARCHAR"}}, named(chatOptions)...)},
+			{Fn: fnEmbed, Name: "__embed", Args: columns(embedOptions), Returns: "FLOAT[]", Lift: true, Groups: [][]int{{0}, {1}}},
 			{Fn: fnCountTokens, Name: "__count_tokens", Args: columns(nil), Returns: "BIGINT",
 				Groups: [][]int{{0}, {1}}},
 		},
 		Macros: []string{
 			generateMacro(),
 			macro("chat", "session VARCHAR, message VARCHAR", []string{"session", "message"}, chatOptions),
+			macro("embed", modelAndText("text"), []string{"model", "text"}, embedOptions),
+			similarityMacro,
 			"CREATE MACRO count_tokens(" + modelAndText("text") + ") AS __count_tokens(model, text)",
 		},
 		Tables: []operator.Table{

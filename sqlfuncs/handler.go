@@ -17,6 +17,7 @@ import (
 type Engine interface {
 	Generate(ctx context.Context, reqs []inference.Request, done func(i int, c inference.Completion)) error
 	Stream(ctx context.Context, req inference.Request, chunk func(inference.Chunk) error) error
+	Embed(ctx context.Context, model string, texts []string, done func(i int, v inference.Embedding)) error
 	CountTokens(ctx context.Context, model string, texts []string) ([]int, error)
 }
 
@@ -56,6 +57,8 @@ func optionsOf(fn uint16) []option {
 		return nil
 	case fnChat:
 		return chatOptions
+	case fnEmbed:
+		return embedOptions
 	}
 	return options
 }
@@ -91,6 +94,8 @@ func (h *handler) Run(ctx context.Context, calls []operator.Call, done func(int,
 	switch calls[0].Fn {
 	case fnGenerate:
 		return h.generate(ctx, calls, done)
+	case fnEmbed:
+		return h.embed(ctx, calls, done)
 	case fnCountTokens:
 		return h.countTokens(ctx, calls, done)
 	case fnChat:

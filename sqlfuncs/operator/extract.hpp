@@ -89,7 +89,8 @@ static void Take(unique_ptr<Expression> &e, idx_t table_index, vector<unique_ptr
 	ToRequest(*e);
 	auto ref = make_uniq<BoundColumnRefExpression>(name, type, ColumnBinding(table_index, requests.size()));
 	if (guard) {
-		e = make_uniq<BoundCaseExpression>(guard->Copy(), std::move(e), make_uniq<BoundConstantExpression>(Value(type)));
+		auto null = make_uniq<BoundConstantExpression>(Value(LogicalType::VARCHAR));
+		e = make_uniq<BoundCaseExpression>(guard->Copy(), std::move(e), std::move(null));
 	}
 	requests.push_back(std::move(e));
 	e = std::move(ref);

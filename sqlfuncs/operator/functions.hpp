@@ -5,6 +5,7 @@
 #include "duckdb/function/scalar_function.hpp"
 #include "duckdb/planner/expression.hpp"
 #include "duckdb/execution/expression_executor.hpp"
+#include "duckdb/planner/expression/bound_case_expression.hpp"
 #include "duckdb/planner/expression/bound_cast_expression.hpp"
 #include "duckdb/planner/expression/bound_function_expression.hpp"
 
@@ -23,8 +24,12 @@ struct CallSpec {
 const CallSpec *IsCall(const Expression &e);
 //! What EXPLAIN says of the call e: the SQL function's name.
 string CallName(const Expression &e);
-//! Makes the call e produce its packed request instead of its answer.
+//! Makes the call e produce its packed request, a VARCHAR, instead of its answer.
 void ToRequest(Expression &e);
+//! The type of the answer to a request, which may stand in a CASE.
+LogicalType AnswerType(const Expression &e);
+//! Answers that came as texts, in the type of result.
+void CastAnswers(Vector &text, Vector &result, idx_t n);
 ScalarFunction MakeScalar(CallSpec spec, vector<LogicalType> args, LogicalType returns);
 
 //! A request is: u64 nonce (one per evaluation, so that independent draws stay
@@ -161,6 +166,14 @@ static void PackExec(DataChunk &args, ExpressionState &state, Vector &result) {
 	}
 }
 
+void CastAnswers(Vector &text, Vector &result, idx_t n) {
+	if (result.GetType().id() == LogicalTypeId::VARCHAR) {
+		result.Reference(text);
+	} else {
+		VectorOperations::DefaultCast(text, result, n);
+	}
+}
+
 //===-------------------------------------------------------------- in place
 //! The answers of one chunk, waited for on DuckDB's thread.
 static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
@@ -203,11 +216,7 @@ static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
 			FlatVector::SetNull(text, r, true);
 		}
 	}
-	if (result.GetType().id() == LogicalTypeId::VARCHAR) {
-		result.Reference(text);
-	} else {
-		VectorOperations::DefaultCast(text, result, rows.size());
-	}
+	CastAnswers(text, result, rows.size());
 	if (args.AllConstant() && rows.size() == 1) {
 		result.SetVectorType(VectorType::CONSTANT_VECTOR);
 	}
@@ -287,5 +296,13 @@ void ToRequest(Expression &e) {
 	auto &f = e.Cast<BoundFunctionExpression>();
 	f.function.name = REQUEST;
 	f.function.SetFunctionCallback(PackExec);
+	f.return_type = LogicalType::VARCHAR;
+}
+
+LogicalType AnswerType(const Expression &e) {
+	if (e.GetExpressionClass() == ExpressionClass::BOUND_CASE) {
+		return AnswerType(*e.Cast<BoundCaseExpression>().case_checks[0].then_expr);
+	}
+	return e.Cast<BoundFunctionExpression>().function.GetReturnType();
 }
 } // namespace hyprstream

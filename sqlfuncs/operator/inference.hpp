@@ -1,6 +1,6 @@
 // The operator that answers packed requests: logical and physical.
 #pragma once
-#include "batch.hpp"
+#include "functions.hpp"
 #include "duckdb/planner/operator/logical_extension_operator.hpp"
 #include "duckdb/common/types/column/column_data_collection.hpp"
 #include "duckdb/execution/column_binding_resolver.hpp"
@@ -15,6 +15,7 @@ namespace hyprstream {
 struct LogicalInference : public LogicalExtensionOperator {
 	idx_t table_index = 0;        //! of the appended columns
 	vector<ColumnBinding> forced; //! child columns that hold packed requests
+	vector<LogicalType> forced_types; //! of their answers
 	vector<string> calls;         //! names of what is answered, for EXPLAIN
 
 	vector<ColumnBinding> GetColumnBindings() override;
@@ -83,14 +84,15 @@ struct InferenceSourceState : public GlobalSourceState {
 
 class PhysicalInference : public PhysicalOperator {
 public:
-	PhysicalInference(PhysicalPlan &plan, vector<LogicalType> types, vector<unique_ptr<Expression>> requests_p,
-	                  vector<idx_t> slots_p, vector<string> calls_p, idx_t card)
-	    : PhysicalOperator(plan, PhysicalOperatorType::EXTENSION, std::move(types), card),
+	PhysicalInference(PhysicalPlan &plan, vector<LogicalType> types, vector<LogicalType> stored_p,
+	                  vector<unique_ptr<Expression>> requests_p, vector<idx_t> slots_p, vector<string> calls_p, idx_t card)
+	    : PhysicalOperator(plan, PhysicalOperatorType::EXTENSION, std::move(types), card), stored(std::move(stored_p)),
 	      requests(std::move(requests_p)), slots(std::move(slots_p)), calls(std::move(calls_p)) {
 		for (idx_t i = 0; i < requests.size(); i++) {
 			slots.push_back(this->types.size() - requests.size() + i);
 		}
 	}
+	vector<LogicalType> stored;              //! types of the rows while they wait: requests are VARCHAR
 	vector<unique_ptr<Expression>> requests; //! to append
 	vector<idx_t> slots;                     //! output columns to fill
 	vector<string> calls;                    //! whose answers they are
@@ -112,7 +114,7 @@ public:
 		return true;
 	}
 	unique_ptr<GlobalSinkState> GetGlobalSinkState(ClientContext &c) const override {
-		return make_uniq<InferenceSinkState>(c, types, requests);
+		return make_uniq<InferenceSinkState>(c, stored, requests);
 	}
 	SinkResultType Sink(ExecutionContext &, DataChunk &in, OperatorSinkInput &input) const override {
 		auto &s = input.global_state.Cast<InferenceSinkState>();
@@ -243,16 +245,17 @@ private:
 			}
 		}
 		for (idx_t k = 0; k < w; k++) {
-			auto &v = out.data[slots[k]];
-			auto d = FlatVector::GetData<string_t>(v);
+			Vector text(LogicalType::VARCHAR, n);
+			auto d = FlatVector::GetData<string_t>(text);
 			for (idx_t i = 0; i < n; i++) {
 				auto &r = got[i * w + k];
 				if (r.status == HS_OK) {
-					d[i] = StringVector::AddString(v, r.text);
+					d[i] = StringVector::AddString(text, r.text);
 				} else {
-					FlatVector::SetNull(v, i, true);
+					FlatVector::SetNull(text, i, true);
 				}
 			}
+			CastAnswers(text, out.data[slots[k]], n);
 		}
 		out.SetCardinality(n);
 		src.offset += n;
@@ -269,8 +272,16 @@ vector<ColumnBinding> LogicalInference::GetColumnBindings() {
 
 void LogicalInference::ResolveTypes() {
 	types = children[0]->types;
+	auto bindings = children[0]->GetColumnBindings();
+	for (idx_t i = 0; i < forced.size(); i++) {
+		for (idx_t c = 0; c < bindings.size(); c++) {
+			if (bindings[c] == forced[i]) {
+				types[c] = forced_types[i];
+			}
+		}
+	}
 	for (auto &e : expressions) {
-		types.push_back(e->return_type);
+		types.push_back(AnswerType(*e));
 	}
 }
 
@@ -304,7 +315,10 @@ void LogicalInference::ResolveColumnBindings(ColumnBindingResolver &res, vector<
 
 PhysicalOperator &LogicalInference::CreatePlan(ClientContext &, PhysicalPlanGenerator &planner) {
 	auto &child = planner.CreatePlan(*children[0]);
-	auto &op = planner.Make<PhysicalInference>(types, std::move(expressions), positions, calls, child.estimated_cardinality);
+	auto stored = children[0]->types;
+	stored.resize(types.size(), LogicalType::VARCHAR);
+	auto &op = planner.Make<PhysicalInference>(types, std::move(stored), std::move(expressions), positions, calls,
+	                                           child.estimated_cardinality);
 	op.children.push_back(child);
 	return op;
 }

@@ -53,9 +53,9 @@ type Scalar struct {
 	Fn      uint16
 	Name    string // inner name; the macros call it
 	Args    []Column
-	Returns string
+	Returns string  // the answers' texts are cast to it
 	Groups  [][]int // positions of Args: a row where all of one are NULL is NULL
-	Lift    bool    // may become the operator; Returns must be VARCHAR
+	Lift    bool    // may become the operator
 }
 
 // Table is a function in FROM whose rows the Handler streams. Each of Overloads

@@ -23,10 +23,11 @@ void Rewrite(duckdb::OptimizerExtensionInput &input, duckdb::unique_ptr<duckdb::
 
 struct Rewriter {
 	Optimizer &optimizer;
-	//! A column that still holds requests, and whose.
+	//! A column that still holds requests, whose, and the type of their answers.
 	struct Request {
 		ColumnBinding column;
 		string call;
+		LogicalType type;
 	};
 	typedef vector<Request> Deferred;
 
@@ -65,6 +66,7 @@ struct Rewriter {
 		w->table_index = optimizer.binder.GenerateTableIndex();
 		for (auto &r : d) {
 			w->forced.push_back(r.column);
+			w->forced_types.push_back(r.type);
 			w->calls.push_back(r.call);
 		}
 		d.clear();
@@ -181,7 +183,8 @@ struct Rewriter {
 			}
 			for (idx_t i = 0; i < p.expressions.size(); i++) {
 				if (References(*p.expressions[i], b.column)) {
-					up.push_back({ColumnBinding(p.table_index, i), b.call});
+					p.expressions[i]->return_type = LogicalType::VARCHAR; // still a request
+					up.push_back({ColumnBinding(p.table_index, i), b.call, b.type});
 				}
 			}
 		}
@@ -194,8 +197,9 @@ struct Rewriter {
 		LiftNested(p, outermost);
 		for (idx_t i = 0; i < p.expressions.size(); i++) {
 			if (outermost[i] && !IsNested(*p.expressions[i])) {
-				up.push_back({ColumnBinding(p.table_index, i), CallName(*p.expressions[i])});
-				ToRequest(*p.expressions[i]);
+				auto &call = *p.expressions[i];
+				up.push_back({ColumnBinding(p.table_index, i), CallName(call), call.return_type});
+				ToRequest(call);
 			}
 		}
 		return up;

@@ -138,9 +138,11 @@ $(JDBC):
 	@echo "[jdbc] Flight SQL JDBC driver"
 	@bash scripts/jdbc.sh $@
 
-.deps/bin/greedyref .deps/bin/embedref: .deps/bin/%: tools/%/* tools/build.sh $(STAMPS)/llama
-	@echo "[$*] llama.cpp's own output, for comparison"
-	@tools/build.sh $* $@
+.deps/bin/greedyref: $(wildcard tools/greedyref/*)
+.deps/bin/embedref: $(wildcard tools/embedref/*)
+.deps/bin/%ref: tools/build.sh $(STAMPS)/llama
+	@echo "[$(@F)] llama.cpp's own output, for comparison"
+	@tools/build.sh $(@F) $@
 
 $(LINT):
 	@echo "[lint] compiling golangci-lint 2.15.0 (once)"

@@ -13,10 +13,10 @@ namespace hyprstream {
 //! Above its child: replaces packed requests in place (forced), and appends the
 //! answers to the requests that its expressions make.
 struct LogicalInference : public LogicalExtensionOperator {
-	idx_t table_index = 0;        //! of the appended columns
-	vector<ColumnBinding> forced; //! child columns that hold packed requests
+	idx_t table_index = 0;            //! of the appended columns
+	vector<ColumnBinding> forced;     //! child columns that hold packed requests
 	vector<LogicalType> forced_types; //! of their answers
-	vector<string> calls;         //! names of what is answered, for EXPLAIN
+	vector<string> calls;             //! names of what is answered, for EXPLAIN
 
 	vector<ColumnBinding> GetColumnBindings() override;
 	void ResolveTypes() override;
@@ -315,7 +315,7 @@ void LogicalInference::ResolveColumnBindings(ColumnBindingResolver &res, vector<
 
 PhysicalOperator &LogicalInference::CreatePlan(ClientContext &, PhysicalPlanGenerator &planner) {
 	auto &child = planner.CreatePlan(*children[0]);
-	auto stored = children[0]->types;
+	auto stored = child.types;
 	stored.resize(types.size(), LogicalType::VARCHAR);
 	auto &op = planner.Make<PhysicalInference>(types, std::move(stored), std::move(expressions), positions, calls,
 	                                           child.estimated_cardinality);

@@ -19,6 +19,7 @@ LLAMA_SOURCE  := llama_cpp_python 0.3.36 832db0699007f1be95a7e41ef12e88926b02ba8
 DUCKDB_SOURCE := duckdb 1.5.5 72f33ee57ca7595b23957671a2cc7f7fe2be0ecc2d68f63abedcfcaa3a5c1238 external/duckdb/src/include
 LLAMA_STAMP   := $(STAMPS)/llama-source-0.3.36
 DUCKDB_STAMP  := $(STAMPS)/duckdb-headers-1.5.5
+PATCHES       := runtime/llama/patches $(wildcard runtime/llama/patches/*.patch)
 
 # More cmake flags for llama.cpp, such as -DGGML_CUDA=ON (see CONTRIBUTING.md).
 LLAMA_CMAKE_FLAGS ?=
@@ -34,9 +35,9 @@ deps: ## Fetch and build what bin/hyprstream links (llama.cpp, DuckDB headers), 
 	@bash scripts/tools.sh build
 	@$(MAKE) -s --no-print-directory -j3 $(STAMPS)/llama $(DUCKDB_STAMP) $(STAMPS)/python $(MODEL) $(STAMPS)/go-modules
 
-test-deps: deps ## deps, and what only tests need: Java with the JDBC driver, the llama.cpp reference program
+test-deps: deps ## deps, and what only tests need: Java with the JDBC driver, the llama.cpp reference programs
 	@bash scripts/tools.sh test
-	@$(MAKE) -s --no-print-directory $(JDBC) .deps/bin/greedyref
+	@$(MAKE) -s --no-print-directory $(JDBC) .deps/bin/greedyref .deps/bin/embedref
 
 build: deps ## Build bin/hyprstream
 	@echo "[go] building bin/hyprstream"
@@ -103,7 +104,12 @@ $(STAMPS)/llama-flags: always
 	@mkdir -p $(@D)
 	@echo "$(LLAMA_CMAKE_FLAGS)" | cmp -s - $@ || echo "$(LLAMA_CMAKE_FLAGS)" >$@
 
-$(STAMPS)/llama: $(LLAMA_STAMP) $(STAMPS)/llama-flags scripts/llama.sh
+# The folder is listed too: it is newer when a patch went away.
+$(STAMPS)/llama-patched: $(LLAMA_STAMP) $(PATCHES) scripts/patch.sh
+	@bash scripts/patch.sh
+	@touch $@
+
+$(STAMPS)/llama: $(STAMPS)/llama-patched $(STAMPS)/llama-flags scripts/llama.sh
 	@bash scripts/llama.sh static $(LLAMA_CMAKE_FLAGS)
 	@touch $@
 
@@ -111,7 +117,7 @@ $(STAMPS)/llama-bench: $(LLAMA_STAMP) $(STAMPS)/llama-flags scripts/bench.sh
 	@bash scripts/bench.sh $(LLAMA_CMAKE_FLAGS)
 	@touch $@
 
-$(STAMPS)/llama-portable: $(LLAMA_STAMP) $(STAMPS)/llama-flags scripts/llama.sh
+$(STAMPS)/llama-portable: $(STAMPS)/llama-patched $(STAMPS)/llama-flags scripts/llama.sh
 	@bash scripts/llama.sh portable $(LLAMA_CMAKE_FLAGS)
 	@touch $@
 
@@ -132,9 +138,11 @@ $(JDBC):
 	@echo "[jdbc] Flight SQL JDBC driver"
 	@bash scripts/jdbc.sh $@
 
-.deps/bin/greedyref: $(wildcard tools/greedyref/*) $(STAMPS)/llama
-	@echo "[greedyref] llama.cpp's own greedy output, for comparison"
-	@tools/greedyref/build.sh $@
+.deps/bin/greedyref: $(wildcard tools/greedyref/*)
+.deps/bin/embedref: $(wildcard tools/embedref/*)
+.deps/bin/%ref: tools/build.sh $(STAMPS)/llama
+	@echo "[$(@F)] llama.cpp's own output, for comparison"
+	@tools/build.sh $(@F) $@
 
 $(LINT):
 	@echo "[lint] compiling golangci-lint 2.15.0 (once)"

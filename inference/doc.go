@@ -11,7 +11,7 @@
 // Goroutines, all owned by the Engine and awaited by Close: one per load, one
 // per running process (it waits for its end and closes it), and the janitor
 // that unloads idle models. Generate and Stream add one per model or stream for
-// the time of the call. Callbacks run on the caller's own goroutine. Engine.mu
+// the time of the call, Embed none. Callbacks run on the caller's own goroutine. Engine.mu
 // guards residents, leases and the memory account; nothing blocks under it.
 //
 // The package must not import HTTP, gRPC, Arrow, Flight or DuckDB, nor storage,

@@ -20,6 +20,7 @@ type Runtime interface {
 // Process is a running model; *worker.Process is one.
 type Process interface {
 	Submit(ctx context.Context, reqs []decode.Request, sink func(decode.Event)) error
+	Embed(ctx context.Context, texts []string, sink func(worker.Vector)) error
 	Tokenize(ctx context.Context, texts [][]decode.Segment, addBOS bool) ([][]decode.Token, error)
 	Detokenize(ctx context.Context, tokens []decode.Token) (string, error)
 	Info() decode.Info

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,6 +67,7 @@ type host struct {
 	processes []*process
 	requests  []decode.Request // as submitted
 	batches   []int            // their number per Submit
+	embedded  [][]string       // texts per Embed
 }
 
 func (h *host) Start(ctx context.Context, spec worker.Spec, progress func(float64)) (Process, error) {
@@ -194,6 +196,28 @@ func score(r decode.Request) *decode.Result {
 		out.ScoreTokens = append(out.ScoreTokens, len(c))
 	}
 	return out
+}
+
+// Embed gives a text's length and first byte; "long" is too long, and a text that
+// ends in "†" is the first process's last.
+func (p *process) Embed(ctx context.Context, texts []string, sink func(worker.Vector)) error {
+	p.host.mu.Lock()
+	p.host.embedded = append(p.host.embedded, texts)
+	p.host.mu.Unlock()
+	for i, t := range slices.Backward(texts) {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case strings.HasSuffix(t, "†") && (p.n == 1 || strings.HasSuffix(t, "††")):
+			p.die()
+			return p.err
+		case t == "long":
+			sink(worker.Vector{Index: i, Tokens: 9, Err: errs.New(errs.ContextOverflow, "test", "too long")})
+		default:
+			sink(worker.Vector{Index: i, Values: []float32{float32(len(t)), float32((t + "\x00")[0])}, Tokens: 2})
+		}
+	}
+	return nil
 }
 
 func (p *process) Tokenize(_ context.Context, texts [][]decode.Segment, _ bool) ([][]decode.Token, error) {

@@ -169,25 +169,31 @@ func sameKey(model string, r *Request) string {
 	return b.String()
 }
 
-// run computes the group's rows, starting a dead engine once again.
+// run computes the group's rows.
 func (g *group) run(ctx context.Context) error {
+	return g.e.twice(ctx, g.model, func(l *live) error { return g.submit(ctx, l) })
+}
+
+// twice leases a model for work on rows, and once again, on a new process, when
+// its process dies: work then goes on with the rows that it had not finished.
+func (e *Engine) twice(ctx context.Context, model string, work func(*live) error) error {
 	for attempt := 1; ; attempt++ {
-		l, err := g.e.acquire(ctx, g.model, nil)
+		l, err := e.acquire(ctx, model, nil)
 		if err != nil {
 			return err
 		}
-		err = g.submit(ctx, l)
+		err = work(l)
 		if errs.CodeOf(err) == errs.EngineDied {
-			g.e.bury(l)
+			e.bury(l)
 		}
-		g.e.release(l)
+		e.release(l)
 		switch {
 		case ctx.Err() != nil:
 			return contextError(ctx.Err())
 		case errs.CodeOf(err) == errs.EngineDied && attempt == 1:
-			g.e.log.Warn("engine died at work; unfinished rows are tried again", "model", g.model)
+			e.log.Warn("engine died at work; unfinished rows are tried again", "model", model)
 		case errs.CodeOf(err) == errs.EngineDied:
-			return diedTwice(err, g.model)
+			return diedTwice(err, model)
 		case err != nil:
 			return err
 		default:

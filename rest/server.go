@@ -63,7 +63,7 @@ func New(db *database.DB, opt Options) http.Handler {
 	r := chi.NewRouter()
 	r.Use(s.recoverPanics, middleware.Heartbeat("/healthz"), s.guardHost, s.guardOrigin)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, errs.New(errs.NotFound, "rest", "there is no %s here; see /v1/models, /v1/chat/completions, /v1/completions, /v1/sql, /metrics, /healthz, /readyz", r.URL.Path))
+		s.fail(w, r, errs.New(errs.NotFound, "rest", "there is no %s here; see /v1/models, /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/sql, /metrics, /healthz, /readyz", r.URL.Path))
 	})
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusMethodNotAllowed, "", errs.New(errs.InvalidArgument, "rest", "%s does not accept %s", r.URL.Path, r.Method))
@@ -73,6 +73,7 @@ func New(db *database.DB, opt Options) http.Handler {
 		r.Use(s.guardToken, s.limitBody)
 		r.Post("/v1/chat/completions", s.chatCompletions)
 		r.Post("/v1/completions", s.completions)
+		r.Post("/v1/embeddings", s.embeddings)
 		r.Get("/v1/models", s.models)
 		r.Get("/v1/models/*", s.model)
 		r.Post("/v1/sql", s.sql)

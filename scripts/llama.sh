@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Configures and builds llama.cpp. Usage: scripts/llama.sh static|portable [extra cmake arguments]
+# Configures and builds llama.cpp, patched (scripts/patch.sh). Usage: scripts/llama.sh static|portable [extra cmake arguments]
 #   static    .deps/llama           static libraries for this machine's processor; what bin/hyprstream links
 #   portable  .deps/llama-portable  shared libraries, one CPU backend per processor family, chosen at run time
 set -euo pipefail
@@ -21,7 +21,7 @@ for part in COMMON TOOLS TESTS EXAMPLES SERVER APP; do flags+=("-DLLAMA_BUILD_$p
 echo "[llama.cpp] configuring $build"
 mkdir -p "$build"
 rm -f "$build/CMakeCache.txt" # flags given once must not stay
-cmake -S .deps/src/llama.cpp -B "$build" -G Ninja "${flags[@]}" "$@" >"$build/configure.log" 2>&1 ||
+cmake -S .deps/src/llama.cpp-patched -B "$build" -G Ninja "${flags[@]}" "$@" >"$build/configure.log" 2>&1 ||
   { cat "$build/configure.log" >&2; exit 1; }
 
 targets=(llama ggml)

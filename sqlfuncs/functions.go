@@ -20,6 +20,7 @@ const (
 	fnClassifyProbs
 	fnFilter
 	fnFilterProb
+	fnEmbed
 )
 
 // generateOptions are those of generate, tableOptions of FROM generate;
@@ -64,6 +65,19 @@ var chatOptions = func() []option {
 	return opts
 }()
 
+// embedOptions are those of embed.
+var embedOptions = func() (opts []option) {
+	for _, o := range options {
+		if o.name == "on_error" {
+			opts = append(opts, o)
+		}
+	}
+	return opts
+}()
+
+// similarityMacro is the cosine. Lists and arrays of any number are taken.
+const similarityMacro = "CREATE MACRO similarity(a, b) AS list_cosine_similarity(a::DOUBLE[], b::DOUBLE[])"
+
 // generateMacro gives the inner function its named options.
 func generateMacro() string {
 	return macro("generate", modelAndText("prompt")+", "+onlyNamed, []string{"model", "prompt"}, generateOptions)
@@ -97,12 +111,15 @@ func functions() operator.Functions {
 				Groups: [][]int{{0}, promptOrMessages}},
 			{Fn: fnChat, Name: "__chat", Returns: "VARCHAR", Groups: [][]int{{0}, {1}},
 				Args: append([]operator.Column{{Name: "session", Type: "VARCHAR"}, {Name: "message", Type: "VARCHAR"}}, named(chatOptions)...)},
+			{Fn: fnEmbed, Name: "__embed", Args: columns(embedOptions), Returns: "FLOAT[]", Lift: true, Groups: [][]int{{0}, {1}}},
 			{Fn: fnCountTokens, Name: "__count_tokens", Args: columns(nil), Returns: "BIGINT",
 				Groups: [][]int{{0}, {1}}},
 		}, scoringScalars()...),
 		Macros: append([]string{
 			generateMacro(),
 			macro("chat", "session VARCHAR, message VARCHAR, "+onlyNamed, []string{"session", "message"}, chatOptions),
+			macro("embed", modelAndText("text")+", "+onlyNamed, []string{"model", "text"}, embedOptions),
+			similarityMacro,
 			"CREATE MACRO count_tokens(" + modelAndText("text") + ") AS __count_tokens(model, text)",
 		}, scoringMacros()...),
 		Tables: []operator.Table{

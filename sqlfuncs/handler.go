@@ -1,8 +1,10 @@
 package sqlfuncs
 
 import (
+	"cmp"
 	"context"
 	"strconv"
+	"sync"
 
 	duckdb "github.com/duckdb/duckdb-go-bindings"
 
@@ -15,6 +17,7 @@ import (
 type Engine interface {
 	Generate(ctx context.Context, reqs []inference.Request, done func(i int, c inference.Completion)) error
 	Stream(ctx context.Context, req inference.Request, chunk func(inference.Chunk) error) error
+	Embed(ctx context.Context, model string, texts []string, done func(i int, v inference.Embedding)) error
 	CountTokens(ctx context.Context, model string, texts []string) ([]int, error)
 }
 
@@ -58,6 +61,8 @@ func optionsOf(fn uint16) []option {
 		return chatOptions
 	case fnGenerateStream:
 		return options
+	case fnEmbed:
+		return embedOptions
 	}
 	return batchedFunctions[fn].opts
 }
@@ -90,17 +95,63 @@ func (h *handler) Check(c operator.Call) error {
 
 // Run answers a batch: of one function, or of several that can be lifted.
 func (h *handler) Run(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
+	var vectors, others []int
+	for i, c := range calls {
+		if c.Fn == fnEmbed {
+			vectors = append(vectors, i)
+		} else {
+			others = append(others, i)
+		}
+	}
+	if len(vectors) > 0 && len(others) > 0 {
+		return h.both(ctx, calls, vectors, others, done)
+	}
 	fn := calls[0].Fn
 	if _, ok := batchedFunctions[fn]; ok {
 		return h.batch(ctx, calls, done)
 	}
 	switch fn {
+	case fnEmbed:
+		return h.embed(ctx, calls, done)
 	case fnCountTokens:
 		return h.countTokens(ctx, calls, done)
 	case fnChat:
 		return h.chat(ctx, calls, done)
 	}
 	return errs.New(errs.Internal, "sqlfuncs", "function %d has no rows", fn)
+}
+
+// both answers two parts of a batch side by side: one operator may have calls of
+// functions that ask the engine in different ways.
+func (h *handler) both(ctx context.Context, calls []operator.Call, one, other []int, done func(int, operator.Answer)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var mu sync.Mutex // done is called by one at a time
+	var failed [2]error
+	var wg sync.WaitGroup
+	for part, rows := range [][]int{one, other} {
+		wg.Go(func() {
+			mine := make([]operator.Call, len(rows))
+			for i, row := range rows {
+				mine[i] = calls[row]
+			}
+			failed[part] = h.Run(ctx, mine, func(i int, a operator.Answer) {
+				mu.Lock()
+				defer mu.Unlock()
+				done(rows[i], a)
+			})
+			if failed[part] != nil {
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range failed {
+		if err != nil && errs.CodeOf(err) != errs.Cancelled {
+			return err
+		}
+	}
+	return cmp.Or(failed[0], failed[1])
 }
 
 func (h *handler) countTokens(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {

@@ -105,6 +105,21 @@ func (e *countingEngine) Stream(ctx context.Context, r inference.Request, chunk 
 	return chunk(inference.Chunk{Seq: 99, Done: true, Token: -1, Final: &inference.Completion{FinishReason: "stop", Model: r.Model, PromptTokens: 3, CompletionTokens: 2}})
 }
 
+// Embed gives a text's length, its last byte and a fraction that needs 9 digits.
+func (e *countingEngine) Embed(_ context.Context, model string, texts []string, done func(int, inference.Embedding)) error {
+	e.mu.Lock()
+	e.batches = append(e.batches, len(texts))
+	e.mu.Unlock()
+	for i, t := range texts {
+		v := inference.Embedding{Model: model, PromptTokens: len(t), Vector: []float32{float32(len(t)), float32(("\x00" + t)[len(t)]), 1.17549435e-38}}
+		if strings.HasPrefix(t, "fail") {
+			v = inference.Embedding{Err: errs.New(errs.ContextOverflow, "embed", "text too long")}
+		}
+		done(i, v)
+	}
+	return nil
+}
+
 func (e *countingEngine) CountTokens(_ context.Context, _ string, texts []string) ([]int, error) {
 	out := make([]int, len(texts))
 	for i, t := range texts {

@@ -5,6 +5,7 @@
 tiny.gguf             2 layers of 64, 512 tokens, context 2048, ChatML template
 tiny-notemplate.gguf  the same weights without a chat template, as a base model
 tiny-lora.gguf        a LoRA adapter of rank 4 for both; it changes greedy output
+tiny-bert.gguf        an encoder: 2 layers of 32, a WordPiece vocabulary, 128 tokens, mean pooling
 
 The same bytes come out each time (fixed seed). What makes the models useful in tests:
 any text tokenises (256 byte tokens), nothing sampled greedily is a byte, control or end token
@@ -21,6 +22,7 @@ import numpy as np
 SEED = 20240817
 EMBED, LAYERS, HEADS, KV_HEADS, FFN, CONTEXT, VOCAB = 64, 2, 4, 2, 160, 2048, 512
 RANK, ALPHA = 4, 8.0
+ENCODER = {"embed": 32, "heads": 4, "ffn": 64, "context": 128}
 
 TEMPLATE = (
     "{% for message in messages %}"
@@ -97,7 +99,9 @@ def weights():
 
 def add_tensors(writer, tensors):
     for name, data in tensors.items():
-        writer.add_tensor(name, data if data.ndim == 1 else data.astype(np.float16))
+        # llama.cpp adds biases, positions and token types to float32, and wants them as such.
+        full = data.ndim == 1 or name in ("position_embd.weight", "token_types.weight")
+        writer.add_tensor(name, data if full else data.astype(np.float16))
 
 
 def write(writer):
@@ -157,12 +161,75 @@ def write_adapter(path):
     write(writer)
 
 
+def encoder_vocabulary():
+    """Returns token texts as llama.cpp has them: a word's beginning carries a mark, what goes on inside a word none."""
+    letters = [chr(c) for c in range(0x21, 0x7F) if not chr(c).isupper()] + OTHER
+    return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + ["▁" + t for t in dict.fromkeys(WORDS + letters)] + letters
+
+
+def encoder_weights(vocab):
+    rng = np.random.default_rng(SEED + 2)
+    width, ffn = ENCODER["embed"], ENCODER["ffn"]
+    tensors = {}
+
+    def linear(name, out, inner, gain=1.0):
+        tensors[name + ".weight"] = (rng.standard_normal((out, inner)) * gain / np.sqrt(inner)).astype(np.float32)
+        tensors[name + ".bias"] = (rng.standard_normal(out) / 8).astype(np.float32)
+
+    def norm(name):
+        tensors[name + ".weight"] = np.ones(width, np.float32)
+        tensors[name + ".bias"] = np.zeros(width, np.float32)
+
+    tensors["token_embd.weight"] = rng.standard_normal((vocab, width)).astype(np.float32)
+    tensors["position_embd.weight"] = (rng.standard_normal((ENCODER["context"], width)) / 4).astype(np.float32)
+    tensors["token_types.weight"] = (rng.standard_normal((2, width)) / 4).astype(np.float32)
+    norm("token_embd_norm")
+    for i in range(LAYERS):
+        b = f"blk.{i}."
+        for part in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            linear(b + part, width, width, 2.0)
+        norm(b + "attn_output_norm")
+        linear(b + "ffn_up", ffn, width, 1.5)
+        linear(b + "ffn_down", width, ffn, 2.0)
+        norm(b + "layer_output_norm")
+    return tensors
+
+
+def write_encoder(path):
+    writer = gguf.GGUFWriter(path, "bert")
+    writer.add_type("model")
+    writer.add_name("Tiny random encoder")
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    writer.add_context_length(ENCODER["context"])
+    writer.add_embedding_length(ENCODER["embed"])
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(ENCODER["ffn"])
+    writer.add_head_count(ENCODER["heads"])
+    writer.add_layer_norm_eps(1e-12)
+    writer.add_causal_attention(False)
+    writer.add_pooling_type(gguf.PoolingType.MEAN)
+    texts = encoder_vocabulary()
+    writer.add_vocab_size(len(texts))
+    writer.add_tokenizer_model("bert")
+    writer.add_token_type_count(2)
+    writer.add_token_list([t.encode() for t in texts])
+    writer.add_token_types([gguf.TokenType.CONTROL] * 5 + [gguf.TokenType.NORMAL] * (len(texts) - 5))
+    writer.add_pad_token_id(0)
+    writer.add_unk_token_id(1)
+    writer.add_bos_token_id(2)  # [CLS]
+    writer.add_sep_token_id(3)
+    writer.add_mask_token_id(4)
+    add_tensors(writer, encoder_weights(len(texts)))
+    write(writer)
+
+
 def main():
     directory = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     directory.mkdir(parents=True, exist_ok=True)
     write_model(directory / "tiny.gguf", TEMPLATE)
     write_model(directory / "tiny-notemplate.gguf", None)
     write_adapter(directory / "tiny-lora.gguf")
+    write_encoder(directory / "tiny-bert.gguf")
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ func runScores(t *testing.T, slots int, reqs []decode.Request) {
 	for _, b := range batches {
 		entries += len(b)
 	}
-	if s := l.Stats(); entries != computed || int(s.PromptTokens+s.CompletionTokens) != computed {
+	if s := idle(l); entries != computed || int(s.PromptTokens+s.CompletionTokens) != computed {
 		t.Errorf("%d tokens were computed, the results say %d, the stats %+v", entries, computed, s)
 	}
 }

@@ -115,6 +115,7 @@ type Info struct {
 	BOS, EOS      string // text of the special tokens, "" when the vocabulary has none
 	AddsBOS       bool   // the vocabulary adds BOS by itself
 	Build         string // the engine's version, for lineage
+	EmbedsOnly    bool   // an encoder: it cannot continue a text, and has no slots
 }
 
 // Stats are counters of a loop since it started, and its state now.

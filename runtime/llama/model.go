@@ -95,7 +95,8 @@ func Load(path string, o LoadOptions) (*Model, error) {
 	return m, nil
 }
 
-// usable refuses models that cannot continue a text.
+// usable refuses models that take no text, or can neither continue nor embed it.
+// Encoders of BERT's kind pass: see Context.Decodes.
 func (m *Model) usable() error {
 	switch {
 	case C.llama_vocab_type(m.vocab) == C.LLAMA_VOCAB_TYPE_NONE || C.llama_vocab_n_tokens(m.vocab) == 0:

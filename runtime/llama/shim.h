@@ -39,6 +39,12 @@ uint8_t * hs_seq_save(hs_context * c, int32_t seq, size_t * size, hs_error * err
 bool      hs_seq_restore(hs_context * c, int32_t seq, const uint8_t * state, size_t size, hs_error * err); // replaces what seq holds
 void      hs_state_free(uint8_t * state);
 
+// A context that gives one vector per sequence, for hs_embed and nothing else. pooling is llama_pooling_type, -1 the file's own.
+hs_context * hs_embedder_new(struct llama_model * m, uint32_t n_batch, uint32_t n_seq, int32_t threads, int32_t pooling, hs_error * err);
+// Sequence i is the next len[i] of tok. out gets n_seq vectors of the model's output width.
+bool hs_embed(hs_context * c, int32_t n_seq, const int32_t * tok, const int32_t * len, float * out, hs_error * err);
+bool hs_context_decodes(const hs_context * c); // false: the model is an encoder, and has no cache to go on from
+
 // Adapters belong to the model.
 struct llama_adapter_lora * hs_adapter_load(struct llama_model * m, const char * path, hs_error * err);
 bool hs_adapters_set(hs_context * c, struct llama_adapter_lora ** a, float * scales, size_t n, hs_error * err);

@@ -16,6 +16,9 @@ struct hs_context {
     std::vector<int8_t> has_output;    // of the last batch, per entry
 };
 
+// hs_context_make opens a context with its batch and threadpool; NULL: see the log.
+hs_context * hs_context_make(llama_model * m, const llama_context_params & p);
+
 inline void hs_fail(hs_error * err, const char * what) {
     if (err != nullptr) snprintf(err->msg, sizeof(err->msg), "%s", what);
 }

@@ -13,6 +13,28 @@ template <typename F> F cpu_proc(const char * name) {
 }
 } // namespace
 
+hs_context * hs_context_make(llama_model * m, const llama_context_params & p) {
+    llama_context * ctx = llama_init_from_model(m, p);
+    if (ctx == nullptr) return nullptr;
+
+    auto * c = new hs_context;
+    c->model   = m;
+    c->ctx     = ctx;
+    c->n_batch = (int32_t) llama_n_batch(ctx);
+    c->n_seq   = (int32_t) p.n_seq_max;
+    c->n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(m));
+    c->batch   = llama_batch_init(c->n_batch, 0, 1);
+
+    auto pool_new = cpu_proc<ggml_threadpool_t (*)(ggml_threadpool_params *)>("ggml_threadpool_new");
+    if (pool_new != nullptr) {
+        ggml_threadpool_params tp = ggml_threadpool_params_default(p.n_threads);
+        tp.poll = 0; // a thread that spins while it waits takes the core from DuckDB and from its peers
+        c->pool = pool_new(&tp);
+        if (c->pool != nullptr) llama_attach_threadpool(ctx, c->pool, c->pool);
+    }
+    return c;
+}
+
 hs_context * hs_context_new(llama_model * m, uint32_t n_ctx, uint32_t n_seq, uint32_t n_batch, int32_t threads, hs_error * err) {
     return hs_guard<hs_context *>(err, nullptr, [&]() -> hs_context * {
         llama_context_params p = llama_context_default_params();
@@ -27,25 +49,7 @@ hs_context * hs_context_new(llama_model * m, uint32_t n_ctx, uint32_t n_seq, uin
         p.kv_unified      = false;  // one stream per sequence
         p.swa_full        = false;
         p.no_perf         = true;
-        llama_context * ctx = llama_init_from_model(m, p);
-        if (ctx == nullptr) return nullptr;
-
-        auto * c = new hs_context;
-        c->model   = m;
-        c->ctx     = ctx;
-        c->n_batch = (int32_t) llama_n_batch(ctx);
-        c->n_seq   = (int32_t) n_seq;
-        c->n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(m));
-        c->batch   = llama_batch_init(c->n_batch, 0, 1);
-
-        auto pool_new = cpu_proc<ggml_threadpool_t (*)(ggml_threadpool_params *)>("ggml_threadpool_new");
-        if (pool_new != nullptr) {
-            ggml_threadpool_params tp = ggml_threadpool_params_default(threads);
-            tp.poll = 0; // a thread that spins while it waits takes the core from DuckDB and from its peers
-            c->pool = pool_new(&tp);
-            if (c->pool != nullptr) llama_attach_threadpool(ctx, c->pool, c->pool);
-        }
-        return c;
+        return hs_context_make(m, p);
     });
 }
 
@@ -59,6 +63,8 @@ void hs_context_free(hs_context * c) {
 }
 
 uint32_t hs_context_seq_len(const hs_context * c) { return llama_n_ctx_seq(c->ctx); }
+
+bool hs_context_decodes(const hs_context * c) { return llama_get_memory(c->ctx) != nullptr; }
 
 int32_t hs_context_batch(const hs_context * c) { return c->n_batch; }
 

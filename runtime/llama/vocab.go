@@ -83,10 +83,21 @@ func (m *Model) Tokenize(text string, special, continued bool) ([]int32, error) 
 	return all[len(front):], nil
 }
 
+// TokenizeWhole turns a text into tokens with those that the vocabulary puts
+// around a text (BOS, CLS, SEP), which is all there is of an empty one.
+func (m *Model) TokenizeWhole(text string) ([]int32, error) {
+	return m.tokens(strings.ToValidUTF8(text, "\uFFFD"), true, false)
+}
+
 func (m *Model) tokenize(text string, special bool) ([]int32, error) {
 	if text == "" {
 		return nil, nil
 	}
+	return m.tokens(text, false, special)
+}
+
+// tokens calls the tokenizer: around adds what goes around a text.
+func (m *Model) tokens(text string, around, special bool) ([]int32, error) {
 	if len(text) > math.MaxInt32/4 {
 		return nil, fmt.Errorf("a text of %d bytes is too long to tokenize", len(text))
 	}
@@ -94,7 +105,7 @@ func (m *Model) tokenize(text string, special bool) ([]int32, error) {
 	for {
 		var cerr C.hs_error
 		n := int(C.hs_tokenize(m.p, (*C.char)(unsafe.Pointer(unsafe.StringData(text))), C.int32_t(len(text)),
-			(*C.int32_t)(&out[0]), C.int32_t(len(out)), false, C.bool(special), &cerr))
+			(*C.int32_t)(&out[0]), C.int32_t(len(out)), C.bool(around), C.bool(special), &cerr))
 		switch {
 		case n >= 0:
 			return out[:n], nil

@@ -110,6 +110,30 @@ func (p *Process) Submit(ctx context.Context, reqs []decode.Request, sink func(d
 	})
 }
 
+// Embed turns texts into vectors of length 1. sink is called from this goroutine,
+// once for each text, as batches are finished and in no order. It runs beside
+// decoding, batch by batch in turns with it. When ctx ends, Embed returns its
+// error after the batch in progress.
+func (p *Process) Embed(ctx context.Context, texts []string, sink func(Vector)) error {
+	if len(texts) == 0 {
+		return nil
+	}
+	id, box, err := p.open()
+	if err != nil {
+		return err
+	}
+	var messages []any
+	for part := range slices.Chunk(texts, partSize) {
+		messages = append(messages, &toChild{ID: id, Embed: part, More: true})
+	}
+	messages[len(messages)-1].(*toChild).More = false
+	return p.call(ctx, messages, id, box, func(m *toParent) {
+		for _, v := range m.Vectors {
+			sink(v)
+		}
+	})
+}
+
 // Tokenize gives the tokens of each text. It runs beside decoding.
 func (p *Process) Tokenize(ctx context.Context, texts [][]decode.Segment, addBOS bool) ([][]decode.Token, error) {
 	if len(texts) == 0 {

@@ -38,7 +38,7 @@ func Main() int {
 		return 2
 	}
 	f.Close()
-	c := &child{wire: newWire(conn), mail: make(chan struct{}, 1), calls: map[uint64]context.CancelCauseFunc{}, parts: map[uint64][]decode.Request{}}
+	c := &child{wire: newWire(conn), mail: make(chan struct{}, 1), calls: map[uint64]context.CancelCauseFunc{}, parts: map[uint64][]decode.Request{}, texts: map[uint64][]string{}}
 	var first toChild
 	if err := c.wire.dec.Decode(&first); err != nil || first.Spec == nil {
 		fmt.Fprintln(os.Stderr, "worker: no specification came:", err)
@@ -53,8 +53,9 @@ func Main() int {
 
 // child is the state of a worker process.
 type child struct {
-	wire *wire
-	loop atomic.Pointer[decode.Loop] // set before Ready is sent, and nothing is asked before that
+	wire     *wire
+	loop     atomic.Pointer[decode.Loop] // set before Ready is sent, and nothing is asked before that
+	embedder atomic.Pointer[embedder]    // likewise
 
 	mu    sync.Mutex
 	box   []toParent                         // guarded by mu: what write has yet to send
@@ -62,6 +63,7 @@ type child struct {
 	mail  chan struct{}                      // there is something in box
 
 	parts map[uint64][]decode.Request // Submits whose parts are still coming; read's alone
+	texts map[uint64][]string         // Embeds likewise
 }
 
 // post queues a message. It never blocks: it is called from the loop.
@@ -129,6 +131,7 @@ func (c *child) load(spec *Spec) {
 		c.post(toParent{Failed: plain(failed)})
 		return
 	}
+	c.embedder.Store(e.embedder)
 	c.loop.Store(decode.NewLoop(e, e, e.options(info, spec)))
 	c.post(toParent{Progress: 1})
 	c.post(toParent{Ready: &info})
@@ -159,6 +162,14 @@ func (c *child) read() {
 			reqs := c.parts[m.ID]
 			delete(c.parts, m.ID)
 			c.serve(m.ID, func(ctx context.Context) toParent { return c.submit(ctx, m.ID, reqs) })
+		case m.Embed != nil:
+			c.texts[m.ID] = append(c.texts[m.ID], m.Embed...)
+			if m.More {
+				continue
+			}
+			texts := c.texts[m.ID]
+			delete(c.texts, m.ID)
+			c.serve(m.ID, func(ctx context.Context) toParent { return c.embed(ctx, m.ID, texts) })
 		case m.Tokenize != nil:
 			c.serve(m.ID, func(ctx context.Context) toParent { return c.tokenize(ctx, m.Tokenize, m.AddBOS) })
 		case m.Stats:
@@ -192,6 +203,10 @@ func (c *child) serve(id uint64, run func(context.Context) toParent) {
 }
 
 func (c *child) submit(ctx context.Context, id uint64, reqs []decode.Request) toParent {
+	if c.loop.Load().Info().EmbedsOnly {
+		return toParent{Failed: errs.New(errs.Unsupported, "generate",
+			"the model is an encoder: it cannot continue a text; use embed(model, text), or another model")}
+	}
 	err := c.loop.Load().Submit(ctx, reqs, func(e decode.Event) {
 		if e.Result != nil {
 			e.Result.Err = plain(e.Result.Err)
@@ -204,6 +219,11 @@ func (c *child) submit(ctx context.Context, id uint64, reqs []decode.Request) to
 func (c *child) prefixes(ctx context.Context) toParent {
 	list, err := c.loop.Load().Prefixes(ctx)
 	return toParent{Prefixes: list, Failed: coded(err)}
+}
+
+func (c *child) embed(ctx context.Context, id uint64, texts []string) toParent {
+	err := c.embedder.Load().embed(ctx, texts, func(v []Vector) { c.post(toParent{ID: id, Vectors: v}) })
+	return toParent{Failed: coded(err)}
 }
 
 func (c *child) tokenize(ctx context.Context, texts [][]decode.Segment, addBOS bool) toParent {

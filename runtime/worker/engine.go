@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 
 	"hyprstream/errs"
 	"hyprstream/runtime/decode"
@@ -75,11 +76,14 @@ func verify(ctx context.Context, path, want string, progress func(float64)) erro
 }
 
 // engine puts llama.cpp under the loop: it is a decode.Backend and a
-// decode.Vocab. It owns model, context and adapters.
+// decode.Vocab. It owns model, contexts and adapters.
 type engine struct {
 	model    *llama.Model
-	ctx      *llama.Context
+	ctx      *llama.Context            // nil: the model is an encoder, and only embeds
+	batch    int                       // tokens per Decode
 	adapters map[string]*llama.Adapter // by path; freed with the model
+	embedder *embedder
+	turn     sync.Mutex // held by whichever context computes: side by side both are slower
 
 	token, pos, seq []int32 // of the batch; the loop's goroutine's
 	out             []int8
@@ -118,25 +122,42 @@ func load(spec *Spec, progress func(float64)) (*engine, decode.Info, error) {
 			fmt.Sprintf("the model %s cannot get a context of %d tokens in %d slots", name, o.Length, slots),
 			"lower context_length or slots")
 	}
-	e := &engine{model: m, ctx: c, adapters: map[string]*llama.Adapter{}}
-	// The first decode pays for what is allocated late, and finds out whether
-	// the model computes at all.
-	if err := e.Decode([]decode.Entry{{Token: e.Start(), Output: true}}); err != nil {
-		e.close()
-		return nil, decode.Info{}, loadError(err, "the model file "+spec.Path+" loads but does not compute", "convert or download it again")
-	}
-	e.Clear(-1)
-	return e, decode.Info{
+	e := &engine{model: m, ctx: c, batch: c.BatchSize(), adapters: map[string]*llama.Adapter{}}
+	info := decode.Info{
 		ContextLength: min(o.Length, c.SequenceLength()), Slots: slots, Vocabulary: m.Size(), Embedding: m.Embedding(),
 		Parameters: m.Parameters(), WeightBytes: m.WeightBytes(), ChatTemplate: m.ChatTemplate(),
 		BOS: e.special(m.BOS()), EOS: e.special(m.EOS()), AddsBOS: m.AddsBOS(), Build: "llama.cpp " + llama.Version(),
-	}, nil
+	}
+	if !c.Decodes() {
+		c.Close()
+		e.ctx = nil
+		info.EmbedsOnly, info.Slots, info.ContextLength = true, 0, min(o.Length, m.TrainedContext())
+	}
+	e.embedder = &embedder{model: m, turn: &e.turn, batch: e.batch, longest: info.ContextLength, threads: o.Threads}
+	if err := e.try(); err != nil {
+		e.close()
+		return nil, decode.Info{}, loadError(err, "the model file "+spec.Path+" loads but does not compute", "convert or download it again")
+	}
+	return e, info, nil
+}
+
+// try computes a little. It pays for what is allocated late, and finds out
+// whether the model computes at all.
+func (e *engine) try() error {
+	if e.ctx == nil {
+		return e.embedder.embed(context.Background(), []string{""}, func([]Vector) {})
+	}
+	if err := e.Decode([]decode.Entry{{Token: e.Start(), Output: true}}); err != nil {
+		return err
+	}
+	e.Clear(-1)
+	return nil
 }
 
 // options are those of the loop over e.
 func (e *engine) options(info decode.Info, spec *Spec) decode.Options {
 	return decode.Options{
-		Info: info, Spare: spareSlots(info.Slots), BatchSize: e.ctx.BatchSize(), PrefixBytes: spec.prefixBytes(),
+		Info: info, Spare: spareSlots(info.Slots), BatchSize: e.batch, PrefixBytes: spec.prefixBytes(),
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 }
@@ -166,7 +187,10 @@ func loadError(err error, what, remedy string) error {
 }
 
 func (e *engine) close() {
-	e.ctx.Close()
+	e.embedder.close()
+	if e.ctx != nil {
+		e.ctx.Close()
+	}
 	e.model.Close()
 }
 
@@ -181,6 +205,8 @@ func (e *engine) Decode(batch []decode.Entry) error {
 		e.token, e.pos = append(e.token, b.Token), append(e.pos, b.Pos)
 		e.seq, e.out = append(e.seq, b.Slot), append(e.out, out)
 	}
+	e.turn.Lock()
+	defer e.turn.Unlock()
 	err := e.ctx.Decode(e.token, e.pos, e.seq, e.out)
 	if errors.Is(err, llama.ErrFull) {
 		return decode.ErrFull
@@ -220,6 +246,8 @@ func (e *engine) Restore(slot int, s decode.Snapshot) error {
 // Adapt implements decode.Backend. A file is read once; its path holds one
 // content for ever.
 func (e *engine) Adapt(adapters []decode.Adapter) error {
+	e.turn.Lock()
+	defer e.turn.Unlock()
 	loaded := make([]*llama.Adapter, len(adapters))
 	scales := make([]float32, len(adapters))
 	for i, a := range adapters {

@@ -108,6 +108,62 @@ func compareWithReference(t *testing.T, tie float64, env ...string) {
 	}
 }
 
+// TestRowsDoNotDependOnTheirBatch: with the own kernel a row has the same tokens
+// and log probabilities, to the bit, alone and among others. llama.cpp's own
+// kernels add in an order that depends on the batch's shape.
+func TestRowsDoNotDependOnTheirBatch(t *testing.T) {
+	flags, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil || !strings.Contains(string(flags), "avx512_vnni") {
+		t.Logf("no AVX512-VNNI: the kernel is not used here (%v)", err)
+		return
+	}
+	path := model(t)
+	var reqs []decode.Request
+	for _, pr := range parityPrompts {
+		r := prompt(pr[1], parityTokens)
+		r.Logprobs = true
+		reqs = append(reqs, r)
+	}
+	var alone []*decode.Result
+	p := start(t, Spec{Path: path, ContextLength: 512, Slots: 1, BatchSize: 64})
+	for _, r := range reqs {
+		rs, err := results(t.Context(), p, []decode.Request{r})
+		if err != nil || rs[0].Err != nil {
+			t.Fatal(err, rs[0])
+		}
+		alone = append(alone, rs[0])
+	}
+	for _, spec := range []Spec{{Slots: 4, BatchSize: 100}, {Slots: 32}} {
+		spec.Path, spec.ContextLength = path, 512
+		rs, err := results(t.Context(), start(t, spec), reqs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, got := range rs {
+			if want := alone[i]; !slices.Equal(got.Tokens, want.Tokens) || got.Logprob != want.Logprob {
+				t.Errorf("%d slots, %s: %v with log probability %v, alone %v with %v", spec.Slots, parityPrompts[i][0],
+					got.Tokens, got.Logprob, want.Tokens, want.Logprob)
+			}
+		}
+	}
+}
+
+// program is the path of a reference program in tools, built if the Makefile has not.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	exe, err := filepath.Abs("../../.deps/bin/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(exe); err != nil {
+		exe = filepath.Join(t.TempDir(), name)
+		if out, err := exec.CommandContext(t.Context(), "../../tools/build.sh", name, exe).CombinedOutput(); err != nil {
+			t.Fatalf("building %s: %v\n%s", name, err, out)
+		}
+	}
+	return exe
+}
+
 // greedy is what the reference says of a prompt: ids, and the margin between
 // the best two logits at each step, the one that ended it included.
 type greedy struct {
@@ -115,19 +171,10 @@ type greedy struct {
 	margins []float64
 }
 
-// reference runs tools/greedyref, building it if the Makefile has not.
+// reference runs tools/greedyref.
 func reference(t *testing.T, model string) (out []greedy) {
 	t.Helper()
-	exe, err := filepath.Abs("../../.deps/bin/greedyref")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(exe); err != nil {
-		exe = filepath.Join(t.TempDir(), "greedyref")
-		if out, err := exec.CommandContext(t.Context(), "../../tools/greedyref/build.sh", exe).CombinedOutput(); err != nil {
-			t.Fatalf("building greedyref: %v\n%s", err, out)
-		}
-	}
+	exe := program(t, "greedyref")
 	var in bytes.Buffer
 	for _, p := range parityPrompts {
 		in.WriteString(p[1] + "\x00")

@@ -16,7 +16,8 @@ type toChild struct {
 	ID         uint64
 	Spec       *Spec
 	Submit     []decode.Request // a part of a Submit
-	More       bool             // other parts of this Submit follow
+	Embed      []string         // a part of an Embed
+	More       bool             // other parts of this Submit or Embed follow
 	Tokenize   [][]decode.Segment
 	AddBOS     bool // for Tokenize
 	Detokenize []decode.Token
@@ -33,13 +34,22 @@ type toParent struct {
 	Ready    *decode.Info
 	Failed   *errs.Error // with ID 0: loading failed and the child is about to end
 
-	Events []decode.Event
-	Done   bool // the call with this ID is over; Failed says how when it is set
-	Tokens [][]decode.Token
-	Text   string
-	Stats  *decode.Stats
+	Events  []decode.Event
+	Vectors []Vector
+	Done    bool // the call with this ID is over; Failed says how when it is set
+	Tokens  [][]decode.Token
+	Text    string
+	Stats   *decode.Stats
 
 	Prefixes []decode.Prefix
+}
+
+// Vector is what a text became. Err is the text's own failure.
+type Vector struct {
+	Index  int // of the text within its Embed
+	Values []float32
+	Tokens int
+	Err    *errs.Error
 }
 
 // partSize is how many requests of a Submit travel in one message: a large one

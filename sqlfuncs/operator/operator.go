@@ -53,7 +53,7 @@ type Scalar struct {
 	Fn      uint16
 	Name    string // inner name; the macros call it
 	Args    []Column
-	Returns string
+	Returns string  // the answers' texts are cast to it
 	Groups  [][]int // positions of Args: a row where all of one are NULL is NULL
 	Lift    bool    // may become the operator
 }

@@ -204,3 +204,21 @@ def test_foreign_page(server):
 def test_files_outside_the_allowed_directories(server):
     status, text = post(server.http + "/v1/sql", {"sql": "SELECT * FROM read_csv('/etc/passwd')"})
     assert status == 403 and "PERMISSION_DENIED" in text
+
+
+def test_embeddings(client):
+    """The client asks for base64 by itself, and decodes it."""
+    texts = ["The cat sat on the mat.", "A kitten lies on a rug.", "Interest rates were raised."]
+    answer = client.embeddings.create(model="gemma", input=texts)
+    assert answer.model == "gemma" and [d.index for d in answer.data] == [0, 1, 2]
+    assert answer.usage.prompt_tokens == answer.usage.total_tokens > 10
+    a, b, c = (d.embedding for d in answer.data)
+    assert len(a) == 640 and abs(sum(x * x for x in a) - 1) < 1e-4
+    assert sum(x * y for x, y in zip(a, b)) > sum(x * y for x, y in zip(a, c))
+    plain = client.embeddings.create(model="gemma", input=texts[0], encoding_format="float").data[0].embedding
+    assert sum(x * y for x, y in zip(a, plain)) > 0.99
+    with pytest.raises(openai.BadRequestError) as failed:
+        client.embeddings.create(model="gemma", input=texts[0], dimensions=64)
+    assert failed.value.param == "dimensions"
+    with pytest.raises(openai.NotFoundError):
+        client.embeddings.create(model="nope", input="x")

@@ -1,0 +1,78 @@
+package sqlfuncs
+
+import (
+	"context"
+	"strconv"
+
+	"hyprstream/errs"
+	"hyprstream/inference"
+	"hyprstream/sqlfuncs/operator"
+)
+
+// embed answers each row with its vector, as text: [0.1,-0.2]. Equal texts are
+// one. Several models take their turns, in the order they are first named.
+func (h *handler) embed(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
+	type batch struct {
+		model string
+		texts []string // different ones
+		rows  [][]int  // for each of texts, the calls it answers
+		seen  map[string]int
+		calls int
+	}
+	byModel := map[string]*batch{}
+	var batches []*batch
+	fail := make([]bool, len(calls))
+	for i, c := range calls {
+		r, _, err := read(c, embedOptions)
+		fail[i] = r.fail
+		if err != nil {
+			done(i, operator.Answer{Err: asError(err), Fail: r.fail})
+			continue
+		}
+		b := byModel[r.req.Model]
+		if b == nil {
+			b = &batch{model: r.req.Model, seen: map[string]int{}}
+			byModel[b.model] = b
+			batches = append(batches, b)
+		}
+		b.calls++
+		at, known := b.seen[r.req.Prompt]
+		if !known {
+			at = len(b.texts)
+			b.seen[r.req.Prompt] = at
+			b.texts, b.rows = append(b.texts, r.req.Prompt), append(b.rows, nil)
+		}
+		b.rows[at] = append(b.rows[at], i)
+	}
+	rec := recorderOf(ctx)
+	for _, b := range batches {
+		rec.Expect("embed", b.model, b.calls, len(b.texts))
+	}
+	for _, b := range batches {
+		err := h.Engine.Embed(ctx, b.model, b.texts, func(i int, v inference.Embedding) {
+			rec.Row("embed", inference.Completion{Model: v.Model, PromptTokens: v.PromptTokens, Err: v.Err}, len(b.rows[i]))
+			a := operator.Answer{Text: vectorText(v.Vector), Err: v.Err}
+			for _, row := range b.rows[i] {
+				a.Fail = v.Err != nil && (fail[row] || v.Err.Code == errs.Cancelled)
+				done(row, a)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// vectorText is v as DuckDB reads a list, with every digit that tells its floats
+// from their neighbours.
+func vectorText(v []float32) string {
+	b := append(make([]byte, 0, 12*len(v)+2), '[')
+	for i, x := range v {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendFloat(b, float64(x), 'g', -1, 32)
+	}
+	return string(append(b, ']'))
+}

@@ -62,15 +62,19 @@ check: deps ## Formatting, vet, lint, layering, module files, generated files: w
 lint: $(LINT) ## golangci-lint with .golangci.yml
 	$(LINT) run ./...
 
-bench-deps: deps ## deps, and what benchmarks compare with: llama-server and llama-batched-bench of the same source
-	@$(MAKE) -s --no-print-directory $(STAMPS)/llama-bench
+bench-deps: deps ## deps, and what benchmarks compare with: llama-server, llama-batched-bench, llama-cpp-python of the same source
+	@$(MAKE) -s --no-print-directory $(STAMPS)/llama-bench $(STAMPS)/bench-python
 
+# Flags of bench/throughput.py; with --quick among them the others are short too.
 BENCH ?= --runs 3
+QUICK  = $(filter --quick,$(BENCH))
 
-bench: bench-deps build ## Benchmarks: rows/s beside llama-server (BENCH=--quick to try), neighbours' latency, Go
+bench: bench-deps build ## Benchmarks beside llama-server and others (BENCH=--quick to try): rows/s, growth, latency, fairness, Go
 	$(PYTHON) bench/throughput.py $(BENCH)
-	$(PYTHON) bench/latency.py
-	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+	$(PYTHON) bench/growth.py $(or $(QUICK),--short)
+	$(PYTHON) bench/latency.py $(QUICK)
+	$(PYTHON) bench/fairness.py $(QUICK)
+	go test -run '^$$' -bench . -benchmem $(if $(QUICK),-benchtime 1x) -timeout 30m ./...
 
 conformance: test-deps build ## Greedy output against llama.cpp's own, and the stock clients (ADBC, JDBC, OpenAI)
 	go test -count=1 -timeout 20m -run TestGreedyEqualsLlamaCpp -v ./runtime/worker
@@ -115,6 +119,10 @@ $(STAMPS)/llama: $(STAMPS)/llama-patched $(STAMPS)/llama-flags scripts/llama.sh
 
 $(STAMPS)/llama-bench: $(LLAMA_STAMP) $(STAMPS)/llama-flags scripts/bench.sh
 	@bash scripts/bench.sh $(LLAMA_CMAKE_FLAGS)
+	@touch $@
+
+$(STAMPS)/bench-python: bench/requirements.txt $(STAMPS)/llama-flags scripts/bench-python.sh | $(STAMPS)/venv
+	@bash scripts/bench-python.sh $(wordlist 1,3,$(LLAMA_SOURCE)) $(LLAMA_CMAKE_FLAGS)
 	@touch $@
 
 $(STAMPS)/llama-portable: $(STAMPS)/llama-patched $(STAMPS)/llama-flags scripts/llama.sh

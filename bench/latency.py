@@ -10,7 +10,6 @@ import argparse
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -18,7 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from adbc_driver_flightsql import dbapi  # noqa: E402
 
+from neighbour import Neighbour  # noqa: E402
 from serving import MODEL, Server  # noqa: E402
+from timing import line  # noqa: E402
 
 LONG = """SELECT i, generate('gemma', 'Once upon a time there was a number ' || i, max_tokens := 64, ignore_eos := true)
           FROM range(100000) r(i)"""
@@ -33,46 +34,17 @@ def measure(flight, seconds):
             cur.execute("SELECT 1")
             assert cur.fetchall() == [(1,)]
             took.append((time.perf_counter() - begun) * 1000)
-    return sorted(took)
-
-
-class Neighbour:
-    """A connection that generates until it is told to stop."""
-
-    def __init__(self, flight):
-        self.conn = dbapi.connect(flight)
-        self.cur = self.conn.cursor()
-        self.started = threading.Event()
-        self.thread = threading.Thread(target=self.run)
-        self.thread.start()
-        assert self.started.wait(60), "no row came"
-
-    def run(self):
-        try:
-            self.cur.execute(LONG)
-            for _ in self.cur.fetch_record_batch():
-                self.started.set()
-        except (dbapi.Error, OSError) as e:  # pyarrow's reader gives an OSError for the cancel
-            if not self.started.is_set():
-                print(e)
-
-    def stop(self):
-        self.cur.adbc_cancel()
-        self.thread.join()
-        self.cur.close()
-        self.conn.close()
-
-
-def line(name, took):
-    at = lambda q: took[min(len(took) - 1, int(q * len(took)))]
-    print(f"{name:8} n={len(took):6}  p50 {at(.5):7.2f}  p90 {at(.9):7.2f}  p99 {at(.99):7.2f}  max {took[-1]:7.2f} ms")
+    return took
 
 
 def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--seconds", type=float, default=20)
     args.add_argument("--runs", type=int, default=3)
+    args.add_argument("--quick", action="store_true", help="1 run of 2 seconds: shows that it works, measures nothing")
     args = args.parse_args()
+    if args.quick:
+        args.runs, args.seconds = 1, 2
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder)).start("--allow-dir", MODEL.parent)
         try:
@@ -82,7 +54,7 @@ def main():
                 took = measure(server.flight, args.seconds)
                 line("alone", took)
                 medians["alone"].append(statistics.median(took))
-                neighbour = Neighbour(server.flight)
+                neighbour = Neighbour(server.flight, LONG)
                 try:
                     took = measure(server.flight, args.seconds)
                 finally:

@@ -1,7 +1,8 @@
 """The tables of prompts that benchmarks run. Made from common words with a stated seed, so any machine has the same ones."""
 
+import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 SEED = 20260901
 
@@ -28,11 +29,19 @@ master material matter measure meat medicine meet member memory metal method mid
 class Workload:
     name: str
     says: str
-    rows: int
-    output: int  # tokens per row
-    prompts: list  # one per row
-    distinct: int  # prompts
+    output: int  # tokens per row; 0 where none are generated
+    prompts: list  # one per row: the whole text, as a peer gets it
     computed: int  # prompt tokens that must be computed, shared ones once
+    decoded: int  # completion tokens that must be computed, equal rows once
+    kind: str = "generate"  # or "classify", "embed"
+    options: dict = field(default_factory=dict)  # of generate, beside the usual ones
+    adapters: list = None  # one per row
+    instruction: str = ""  # of classify, with texts of the rows
+    texts: list = None
+
+    @property
+    def rows(self):
+        return len(self.prompts)
 
 
 class Writer:
@@ -57,23 +66,78 @@ class Writer:
         return prompts
 
 
+LABELS = ("mixed", "negative", "neutral", "positive")
+ADAPTERS = 8  # a0 to a7
+RENEWED = 0.01  # of W6's rows, for W6again
+ROWS = {"W3": 512, "W5": 512}  # the others have 256
+
+
 def make(name, writer, rows, run):
     """The workload for one run; rows None is its own size. Each run has prompts of its own, so no run finds the last one's
-    in a cache, save W2warm: the instruction of the W2 before it, with other rows."""
-    own = 256 if name != "W3" else 512
-    rows, start = rows or own, writer.start
+    in a cache, save those that are about it: W2warm (W2's instruction, other rows) and W6again (W6 with new rows)."""
+    rows = rows or ROWS.get(name, 256)
     rng = random.Random(f"{SEED} {name} {run}")
-    if name == "W1":
-        prompts = writer.checked([writer.text(rng, 64 - start) for _ in range(rows)], 64)
-        return Workload(name, "distinct prompts of 64 tokens, 32 out", rows, 32, prompts, rows, 64 * rows)
-    if name in ("W2", "W2warm"):
-        instruction = writer.text(random.Random(f"{SEED} W2 instruction {run}"), 380 - start)
-        prompts = writer.checked([instruction + " " + writer.text(rng, 20) for _ in range(rows)], 400)
-        kept = 0 if name == "W2" else 380
-        says = "380-token instruction shared, 20 own, 16 out" + (", instruction seen before" if kept else "")
-        return Workload(name, says, rows, 16, prompts, rows, 380 - kept + 20 * rows)
-    assert name == "W3", name
-    distinct = writer.checked([writer.text(rng, 64 - start) for _ in range(64)], 64)
-    drawn = rng.choices(distinct, weights=[1 / k for k in range(1, 65)], k=rows)
+    if name in ("W1", "W8W1"):
+        return Workload(name, "distinct prompts of 64 tokens, 32 out", 32, distinct(writer, rng, rows), 64 * rows, 32 * rows)
+    if name in ("W2", "W2warm", "W8W2"):
+        return instructed(name, writer, rng, rows, run)
+    if name == "W3":
+        return zipf(name, writer, rng, rows)
+    if name == "W4":
+        return labelled(name, writer, rng, rows)
+    if name == "W5":
+        return Workload(name, "embeddings of 64 tokens", 0, distinct(writer, rng, rows), 64 * rows, 0, kind="embed")
+    if name in ("W6", "W6again"):
+        return kept(name, writer, rng, rows, run)
+    assert name in ("W7", "W7one"), name
+    mixed = name == "W7"
+    says = f"W1 with {ADAPTERS} adapters mixed row by row" if mixed else "W1 with one adapter for all rows"
+    return Workload(name, says, 32, distinct(writer, rng, rows), 64 * rows, 32 * rows,
+                    adapters=[f"a{i % ADAPTERS if mixed else 0}" for i in range(rows)])
+
+
+def distinct(writer, rng, rows):
+    """Texts of 64 tokens."""
+    return writer.checked([writer.text(rng, 64 - writer.start) for _ in range(rows)], 64)
+
+
+def instructed(name, writer, rng, rows, run):
+    said = "W2 instruction" if name == "W2warm" else f"{name} instruction"
+    instruction = writer.text(random.Random(f"{SEED} {said} {run}"), 380 - writer.start)
+    prompts = writer.checked([instruction + " " + writer.text(rng, 20) for _ in range(rows)], 400)
+    seen = 380 if name == "W2warm" else 0
+    says = "380-token instruction shared, 20 own, 16 out" + (", instruction seen before" if seen else "")
+    return Workload(name, says, 16, prompts, 380 - seen + 20 * rows, 16 * rows)
+
+
+def zipf(name, writer, rng, rows):
+    drawn = rng.choices(distinct(writer, rng, 64), weights=[1 / k for k in range(1, 65)], k=rows)
     unequal = len(set(drawn))
-    return Workload(name, f"Zipf over 64 prompts of 64 tokens ({unequal} drawn), 16 out", rows, 16, drawn, unequal, 64 * unequal)
+    return Workload(name, f"Zipf over 64 prompts of 64 tokens ({unequal} drawn), 16 out", 16, drawn, 64 * unequal, 16 * unequal)
+
+
+def classified(instruction, text):
+    """The prompt that ai_classify makes for a model without a chat template (inference/choice.go), and its peer gets as text."""
+    return f"{instruction}\nAnswer with exactly one of these labels:\n- " + "\n- ".join(LABELS) + f"\n\nText: {text}\nLabel:"
+
+
+def labelled(name, writer, rng, rows):
+    """127 tokens from BOS to the text, 38 from there: as many words as the rest of the prompt leaves."""
+    whole, front = writer.count([classified("ten", "ten"), classified("ten", "").removesuffix(" \nLabel:")])
+    before, after = front - 1, whole - front - 1
+    instruction = writer.text(rng, 127 - before)
+    texts = [writer.text(rng, 38 - after) for _ in range(rows)]
+    return Workload(name, f"127 tokens shared, 38 own, one of {len(LABELS)} labels", 0,
+                    writer.checked([classified(instruction, text) for text in texts], 165), 127 + 38 * rows, 0,
+                    kind="classify", instruction=instruction, texts=texts)
+
+
+def kept(name, writer, rng, rows, run):
+    if name == "W6":
+        return Workload(name, "W1 with a persistent cache, first run", 32, distinct(writer, rng, rows), 64 * rows, 32 * rows,
+                        options={"cache": "persistent"})
+    old = make("W6", writer, rows, run)
+    new = max(1, math.ceil(rows * RENEWED))
+    for i, text in zip(rng.sample(range(rows), new), distinct(writer, rng, new)):
+        old.prompts[i] = text
+    return Workload(name, f"the same rows, {new} of them replaced", 32, old.prompts, 64 * new, 32 * new, options=old.options)

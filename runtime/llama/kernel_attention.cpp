@@ -138,10 +138,11 @@ template <int R> void add_values(tile_of_rows & t, const int32_t * cell, int n, 
     }
 }
 
-// The next cells, from at on, that some row sees.
+// The cells among the next 64, from at on, that some row sees. Where blocks begin must not depend on the other rows: a row's
+// sums are scaled anew with each.
 template <int R> int seen(const tile_of_rows & t, int64_t & at, int32_t * cell) {
     int n = 0;
-    for (; at < t.cells && n < cells_most; at++) {
+    for (const int64_t end = std::min(t.cells, at + cells_most); at < end; at++) {
         bool some = t.mask[0] == nullptr;
         for (int r = 0; r < R && !some; r++) some = t.mask[r][at] != half_minus_inf;
         if (some) cell[n++] = (int32_t) at;
@@ -157,7 +158,7 @@ template <int R> void attend(tile_of_rows & t) {
     int32_t cell[cells_most];
     for (int64_t at = 0; at < t.cells;) {
         const int n = seen<R>(t, at, cell);
-        if (n == 0) break;
+        if (n == 0) continue;
         float keep[R];
         score_cells<R>(t, cell, n);
         for (int r = 0; r < R; r++) keep[r] = weigh(t, r);

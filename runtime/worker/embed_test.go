@@ -90,7 +90,8 @@ func tinyModel(name string) string { return filepath.Join("../../testdata", name
 
 // TestEmbeddingsEqualLlamaCpps: pooled by llama.cpp and without the head, a
 // text's vector is the mean of what llama.cpp computes with it. Packed with other
-// texts it stays that, but for attention's rounding, which 4-bit weights amplify.
+// texts, or by the own kernel, it stays that but for rounding, which 4-bit weights
+// amplify.
 func TestEmbeddingsEqualLlamaCpps(t *testing.T) {
 	for name, m := range map[string]struct {
 		path   string
@@ -103,7 +104,15 @@ func TestEmbeddingsEqualLlamaCpps(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := embedReference(t, m.path, m.texts)
-			p := start(t, Spec{Path: m.path, Slots: 2, ContextLength: 2048})
+			spec := Spec{Path: m.path, Slots: 2, ContextLength: 2048}
+			own := vectors(t, start(t, spec), m.texts)
+			o := options()
+			o.Env = append(o.Env, "HYPRSTREAM_CPU_KERNEL=ggml")
+			p, err := Start(t.Context(), spec, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
 			packed := vectors(t, p, m.texts)
 			for i, text := range m.texts {
 				got := vectors(t, p, []string{text})[0]
@@ -118,6 +127,9 @@ func TestEmbeddingsEqualLlamaCpps(t *testing.T) {
 				}
 				if c := cosine(got.Values, packed[i].Values); c < m.packed {
 					t.Errorf("%q packed with others: cosine %v", text, c)
+				}
+				if c := cosine(own[i].Values, want[i].Values); c < m.packed {
+					t.Errorf("%q by the own kernel: cosine %v", text, c)
 				}
 			}
 		})

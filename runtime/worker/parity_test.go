@@ -171,9 +171,14 @@ type greedy struct {
 	margins []float64
 }
 
-// reference runs tools/greedyref.
+var referenceOnce []greedy // it takes a while
+
+// reference runs tools/greedyref, once.
 func reference(t *testing.T, model string) (out []greedy) {
 	t.Helper()
+	if referenceOnce != nil {
+		return referenceOnce
+	}
 	exe := program(t, "greedyref")
 	var in bytes.Buffer
 	for _, p := range parityPrompts {
@@ -207,5 +212,6 @@ func reference(t *testing.T, model string) (out []greedy) {
 	if len(out) != len(parityPrompts) {
 		t.Fatalf("greedyref gave %d lines for %d prompts", len(out), len(parityPrompts))
 	}
+	referenceOnce = out
 	return out
 }

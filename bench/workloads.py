@@ -118,7 +118,8 @@ def zipf(name, writer, rng, rows):
 
 def classified(instruction, text):
     """The prompt that ai_classify makes for a model without a chat template (inference/choice.go), and its peer gets as text."""
-    return f"{instruction}\nAnswer with exactly one of these labels:\n- " + "\n- ".join(LABELS) + f"\n\nText: {text}\nLabel:"
+    examples = "".join(f"Text: a text with the label {label}\nLabel: {label}\n\n" for label in LABELS)
+    return f"{instruction}\n\n{examples}Text: {text}\nLabel:"
 
 
 def labelled(name, writer, rng, rows):

@@ -79,7 +79,9 @@ func (s *Store) replace() error {
 
 // view reads. What goes wrong ends as a miss.
 func (s *Store) view(f func(*bbolt.Tx) error) {
-	s.do(func(db *bbolt.DB) error { return db.View(f) })
+	if err := s.do(func(db *bbolt.DB) error { return db.View(f) }); err != nil {
+		s.log.Debug("the cache was not read", "err", err)
+	}
 }
 
 // update writes, and says whether it did. Why it did not (a full disk) is said

@@ -9,13 +9,14 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 #include "ggml.h"
 #include "kernel.hpp"
 
 namespace hs {
 namespace {
-constexpr int   rows_most = 4, cells_most = 64, width_most = 512;
+constexpr int   rows_most = 4;
 constexpr float minus_inf = -std::numeric_limits<float>::infinity();
 constexpr uint16_t half_minus_inf = 0xFC00;
 
@@ -44,25 +45,38 @@ inline __m128 sums(__m512 a, __m512 b, __m512 c, __m512 d) {
 
 // What one tile works on: up to four rows over the cells of one sequence and one group of heads.
 struct tile_of_rows {
-    int          n;                // rows
+    int          n;                   // rows
     const float * q[rows_most];
     const uint16_t * mask[rows_most]; // null: none
     float *      out[rows_most];
-    const char * k, * v;           // of cell 0
-    size_t       k_step, v_step;   // bytes between cells
+    const char * k, * v;              // of cell 0
+    size_t       k_step, v_step;      // bytes between cells
     int64_t      cells;
     int          dk, dv;
     float        scale;
-
-    alignas(64) float score[rows_most][cells_most];
-    alignas(64) float sum[rows_most][width_most];
-    float most[rows_most], total[rows_most];
 };
 
-template <int R> void score_cells(tile_of_rows & t, const int32_t * cell, int n) {
+// What a tile computes: the cells that some row sees, and each row's scores, then weights, of them. Kept by the thread.
+struct weights_of_rows {
+    std::vector<int32_t> cell;
+    std::vector<float>   of[rows_most]; // padded to 16
+};
+
+template <int R> void find_cells(const tile_of_rows & t, weights_of_rows & w) {
+    w.cell.clear();
+    for (int64_t at = 0; at < t.cells; at++) {
+        bool some = t.mask[0] == nullptr;
+        for (int r = 0; r < R && !some; r++) some = t.mask[r][at] != half_minus_inf;
+        if (some) w.cell.push_back((int32_t) at);
+    }
+    for (int r = 0; r < R; r++) w.of[r].assign((w.cell.size() + 15) / 16 * 16, minus_inf);
+}
+
+template <int R> void score_cells(const tile_of_rows & t, weights_of_rows & w) {
+    const int n = (int) w.cell.size();
     for (int c = 0; c < n; c += 4) {
         const char * k[4];
-        for (int i = 0; i < 4; i++) k[i] = t.k + cell[std::min(c + i, n - 1)] * t.k_step;
+        for (int i = 0; i < 4; i++) k[i] = t.k + w.cell[std::min(c + i, n - 1)] * t.k_step;
         __m512 acc[R][4];
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) for (int i = 0; i < 4; i++) acc[r][i] = _mm512_setzero_ps();
@@ -78,96 +92,58 @@ template <int R> void score_cells(tile_of_rows & t, const int32_t * cell, int n)
             }
         }
 #pragma GCC unroll 4
-        for (int r = 0; r < R; r++) _mm_store_ps(&t.score[r][c], sums(acc[r][0], acc[r][1], acc[r][2], acc[r][3]));
+        for (int r = 0; r < R; r++) _mm_storeu_ps(&w.of[r][c], sums(acc[r][0], acc[r][1], acc[r][2], acc[r][3]));
     }
     for (int r = 0; r < R; r++) {
-        for (int c = 0; c < n; c++) {
-            const float m = t.mask[r] == nullptr ? 0.0f : _cvtsh_ss(t.mask[r][cell[c]]);
-            t.score[r][c] = t.score[r][c] * t.scale + m;
-        }
-        for (int c = n; c < cells_most; c++) t.score[r][c] = minus_inf;
+        for (int c = 0; c < n; c++) w.of[r][c] = w.of[r][c] * t.scale + (t.mask[r] == nullptr ? 0.0f : _cvtsh_ss(t.mask[r][w.cell[c]]));
+        for (size_t c = n; c < w.of[r].size(); c++) w.of[r][c] = minus_inf;
     }
 }
 
-// Turns the scores of a row into weights, and gives what the sums so far are to be multiplied by.
-float weigh(tile_of_rows & t, int r) {
-    __m512 most = _mm512_set1_ps(t.most[r]);
-    for (int c = 0; c < cells_most; c += 16) most = _mm512_max_ps(most, _mm512_load_ps(&t.score[r][c]));
+// Turns a row's scores into weights. Their sum is taken one after the other: cells that only other rows see add nothing, so a
+// row's weights are the same whatever the rows beside it see and wherever its cells lie, as long as their order is the same.
+void weigh(std::vector<float> & of) {
+    __m512 most = _mm512_set1_ps(minus_inf);
+    for (size_t c = 0; c < of.size(); c += 16) most = _mm512_max_ps(most, _mm512_loadu_ps(&of[c]));
     const float m = _mm512_reduce_max_ps(most);
-    if (m == minus_inf) { // this row sees none of the cells
-        memset(t.score[r], 0, sizeof(t.score[r]));
-        return 1;
+    double total = 0;
+    for (size_t c = 0; c < of.size(); c += 16) {
+        const __m512 e = m == minus_inf ? _mm512_setzero_ps() : exponential(_mm512_sub_ps(_mm512_loadu_ps(&of[c]), _mm512_set1_ps(m)));
+        _mm512_storeu_ps(&of[c], e);
+        for (int i = 0; i < 16; i++) total += of[c + i];
     }
-    const float keep = t.most[r] == minus_inf ? 0.0f : std::exp(t.most[r] - m);
-    __m512 total = _mm512_setzero_ps();
-    for (int c = 0; c < cells_most; c += 16) {
-        const __m512 e = exponential(_mm512_sub_ps(_mm512_load_ps(&t.score[r][c]), _mm512_set1_ps(m)));
-        _mm512_store_ps(&t.score[r][c], e);
-        total = _mm512_add_ps(total, e);
-    }
-    t.total[r] = t.total[r] * keep + _mm512_reduce_add_ps(total);
-    t.most[r] = m;
-    return keep;
+    const __m512 by = _mm512_set1_ps(total == 0 ? 0.0f : (float) (1 / total));
+    for (size_t c = 0; c < of.size(); c += 16) _mm512_storeu_ps(&of[c], _mm512_mul_ps(_mm512_loadu_ps(&of[c]), by));
 }
 
-template <int R> void add_values(tile_of_rows & t, const int32_t * cell, int n, const float * keep) {
+template <int R> void add_values(const tile_of_rows & t, const weights_of_rows & w) {
     for (int d = 0; d < t.dv; d += 64) {
         __m512 acc[R][4];
 #pragma GCC unroll 4
-        for (int r = 0; r < R; r++) {
-#pragma GCC unroll 4
-            for (int i = 0; i < 4; i++) acc[r][i] = _mm512_mul_ps(_mm512_load_ps(&t.sum[r][d + 16 * i]), _mm512_set1_ps(keep[r]));
-        }
-        for (int c = 0; c < n; c++) {
-            const char * v = t.v + cell[c] * t.v_step + 2 * d;
+        for (int r = 0; r < R; r++) for (int i = 0; i < 4; i++) acc[r][i] = _mm512_setzero_ps();
+        for (size_t c = 0; c < w.cell.size(); c++) {
+            const char * v = t.v + w.cell[c] * t.v_step + 2 * d;
             __m512 value[4];
 #pragma GCC unroll 4
             for (int i = 0; i < 4; i++) value[i] = widen(v + 32 * i);
 #pragma GCC unroll 4
             for (int r = 0; r < R; r++) {
-                const __m512 w = _mm512_set1_ps(t.score[r][c]);
+                const __m512 weight = _mm512_set1_ps(w.of[r][c]);
 #pragma GCC unroll 4
-                for (int i = 0; i < 4; i++) acc[r][i] = _mm512_fmadd_ps(w, value[i], acc[r][i]);
+                for (int i = 0; i < 4; i++) acc[r][i] = _mm512_fmadd_ps(weight, value[i], acc[r][i]);
             }
         }
 #pragma GCC unroll 4
-        for (int r = 0; r < R; r++) {
-#pragma GCC unroll 4
-            for (int i = 0; i < 4; i++) _mm512_store_ps(&t.sum[r][d + 16 * i], acc[r][i]);
-        }
+        for (int r = 0; r < R; r++) for (int i = 0; i < 4; i++) _mm512_storeu_ps(t.out[r] + d + 16 * i, acc[r][i]);
     }
 }
 
-// The cells among the next 64, from at on, that some row sees. Where blocks begin must not depend on the other rows: a row's
-// sums are scaled anew with each.
-template <int R> int seen(const tile_of_rows & t, int64_t & at, int32_t * cell) {
-    int n = 0;
-    for (const int64_t end = std::min(t.cells, at + cells_most); at < end; at++) {
-        bool some = t.mask[0] == nullptr;
-        for (int r = 0; r < R && !some; r++) some = t.mask[r][at] != half_minus_inf;
-        if (some) cell[n++] = (int32_t) at;
-    }
-    return n;
-}
-
-template <int R> void attend(tile_of_rows & t) {
-    for (int r = 0; r < R; r++) {
-        memset(t.sum[r], 0, t.dv * sizeof(float));
-        t.most[r] = minus_inf, t.total[r] = 0;
-    }
-    int32_t cell[cells_most];
-    for (int64_t at = 0; at < t.cells;) {
-        const int n = seen<R>(t, at, cell);
-        if (n == 0) continue;
-        float keep[R];
-        score_cells<R>(t, cell, n);
-        for (int r = 0; r < R; r++) keep[r] = weigh(t, r);
-        add_values<R>(t, cell, n, keep);
-    }
-    for (int r = 0; r < R; r++) {
-        const __m512 by = _mm512_set1_ps(t.total[r] == 0 ? 0.0f : 1 / t.total[r]);
-        for (int d = 0; d < t.dv; d += 16) _mm512_storeu_ps(t.out[r] + d, _mm512_mul_ps(_mm512_load_ps(&t.sum[r][d]), by));
-    }
+template <int R> void attend(const tile_of_rows & t) {
+    thread_local weights_of_rows w;
+    find_cells<R>(t, w);
+    score_cells<R>(t, w);
+    for (int r = 0; r < R; r++) weigh(w.of[r]);
+    add_values<R>(t, w);
 }
 } // namespace
 
@@ -178,7 +154,7 @@ int64_t attention_tiles(const ggml_tensor * op) {
     memcpy(&softcap, (const float *) op->op_params + 2, sizeof(float));
     const bool known = q->type == GGML_TYPE_F32 && k->type == GGML_TYPE_F16 && v->type == GGML_TYPE_F16 && op->src[4] == nullptr &&
                        (mask == nullptr || (mask->type == GGML_TYPE_F16 && mask->ne[2] == 1)) && bias == 0 && softcap == 0;
-    const bool fits = q->ne[0] % 16 == 0 && v->ne[0] % 64 == 0 && q->ne[0] <= width_most && v->ne[0] <= width_most &&
+    const bool fits = q->ne[0] % 16 == 0 && v->ne[0] % 64 == 0 &&
                       q->nb[0] == 4 && k->nb[0] == 2 && v->nb[0] == 2 && k->ne[2] == v->ne[2] && q->ne[2] % k->ne[2] == 0 &&
                       q->ne[3] == k->ne[3] && k->ne[3] == v->ne[3];
     if (!known || !fits) return 0;

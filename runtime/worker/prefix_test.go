@@ -151,7 +151,7 @@ func TestSharedPrefixSaysTheSame(t *testing.T) {
 					differ++
 					m := margin(t, e, reqs[i], want[i].Tokens[:at])
 					t.Logf("row %d differs at token %d, margin %.3f", i, at, m)
-					if m > 0.6 {
+					if m > nearTie || ownKernel() {
 						t.Errorf("row %d differs at a margin of %.3f", i, m)
 					}
 				}

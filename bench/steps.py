@@ -26,7 +26,7 @@ import workloads  # noqa: E402
 from hyprstream import Hyprstream  # noqa: E402
 
 # Functions that llama_decode runs in. What else llama.cpp has, such as samplers and the tokenizer, counts as the rest.
-COMPUTES = re.compile(r"ggml|gomp|GOMP|llama_(decode|context|kv|graph|batch|memory)|llm_(graph|build)|quantize|vec_dot|sgemm|tinyBLAS"
+COMPUTES = re.compile(r"^hs::|ggml|gomp|GOMP|llama_(decode|context|kv|graph|batch|memory)|llm_(graph|build)|quantize|vec_dot|sgemm|tinyBLAS"
                       r"|^tiled_|expf|tanhf|^gemm")
 COMPUTES_IN = ("libgomp",)
 KERNEL = "[kernel"

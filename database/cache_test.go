@@ -42,6 +42,10 @@ func TestPersistentCache(t *testing.T) {
 		{"SELECT count(*) FROM (SELECT generate('tiny', 'word 1', max_tokens := 4, ignore_eos := true, cache := 'persistent') AS g FROM range(9)) WHERE g = 'x'", "9|1|9|false|false"},
 		{"SELECT text, logprob FROM generate('tiny', 'hello', n := 3, max_tokens := 4, ignore_eos := true, cache := 'persistent')", "3|3|2|true|true"},
 		{"SELECT text, logprob FROM generate('tiny', 'hello', n := 3, max_tokens := 4, ignore_eos := true, cache := 'persistent')", "3|3|3|false|false"},
+		{"SELECT logprob('tiny', 'hello ' || range, ' you', cache := 'persistent') FROM range(5)", "5|5|0|true|false"},
+		{"SELECT logprob('tiny', 'hello ' || range, ' you', cache := 'persistent') FROM range(6)", "6|6|5|true|false"},
+		{"SELECT ai_classify('hello ' || range, ['a', 'b'], cache := 'persistent') FROM range(5)", "5|5|0|true|false"},
+		{"SELECT ai_classify_probs('hello ' || range, ['b', 'a'], cache := 'persistent') FROM range(5)", "5|5|5|false|false"},
 	} {
 		sql(t, s, c.query)
 		if got := sql(t, s, lastUsage); got != c.usage {

@@ -200,6 +200,8 @@ func TestCacheKey(t *testing.T) {
 		"no stop":        func(_ M, _ I, _ R, d D, _ B) { d.Params.Stop = nil },
 		"stop grammar":   func(_ M, _ I, _ R, d D, _ B) { d.Params.Stop, d.Params.Grammar = []string{"x"}, "y" },
 		"grammar":        func(_ M, _ I, _ R, d D, _ B) { d.Params.Grammar = "root ::= \"a\"" },
+		"continuations":  func(_ M, _ I, _ R, d D, _ B) { d.Continuations = []string{"ab"} },
+		"more of them":   func(_ M, _ I, _ R, d D, _ B) { d.Continuations = []string{"a", "b"} },
 		"ignore_eos":     func(_ M, _ I, _ R, d D, _ B) { d.Params.IgnoreEOS = true },
 		"adapter":        func(_ M, _ I, r R, _ D, _ B) { r.Adapters = []AdapterUse{{"p", 1}} },
 		"other adapter":  func(_ M, _ I, r R, _ D, _ B) { r.Adapters = []AdapterUse{{"t", 1}} },

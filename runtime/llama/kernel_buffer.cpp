@@ -163,12 +163,13 @@ ggml_backend_buffer_type_t buffer_type() {
 } // namespace
 
 // HYPRSTREAM_CPU_KERNEL=ggml leaves all products to llama.cpp's own kernels.
-void hs_kernel_init(void) {
+bool hs_kernel_init(void) {
     const char * asked = getenv("HYPRSTREAM_CPU_KERNEL");
-    if (asked != nullptr && strcmp(asked, "ggml") == 0) return;
+    if (asked != nullptr && strcmp(asked, "ggml") == 0) return false;
     if (!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl") ||
-        !__builtin_cpu_supports("avx512dq")) return;
+        !__builtin_cpu_supports("avx512dq")) return false;
     auto & types = ggml_backend_cpu_get_extra_buffer_types(); // asked in order
     types.insert(types.begin(), buffer_type());
+    return true;
 }
 #endif

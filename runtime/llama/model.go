@@ -40,6 +40,10 @@ func initBackend() {
 // Version is llama.cpp's own.
 func Version() string { return C.GoString(C.llama_version()) }
 
+// OwnKernels says whether products are computed by the kernels of this package
+// and not by llama.cpp's: they round differently. Call it after Load.
+func OwnKernels() bool { return bool(C.hs_own_kernels()) }
+
 // LoadOptions say how weights are brought in. Progress, which may be nil, is
 // called with 0..1 from the loading thread and returns false to give up.
 type LoadOptions struct {

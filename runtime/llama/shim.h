@@ -14,6 +14,7 @@ typedef struct { char msg[1024]; } hs_error;
 
 // Log: all lines of llama.cpp go to a ring; errors also to stderr.
 void     hs_init(const char * backend_dir);
+bool     hs_own_kernels(void); // after hs_init: whether products are computed by kernels of our own
 uint64_t hs_log_mark(void);
 void     hs_log_since(uint64_t mark, hs_error * out); // the first error since mark, "" for none
 

@@ -24,7 +24,7 @@ inline void hs_fail(hs_error * err, const char * what) {
 }
 
 #ifdef HS_VNNI_KERNEL
-void hs_kernel_init(void); // before the first model is loaded
+bool hs_kernel_init(void); // before the first model is loaded; false: the kernels are not used
 #endif
 
 // hs_guard runs f and turns a C++ exception into *err and the value bad.

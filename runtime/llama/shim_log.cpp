@@ -11,6 +11,7 @@ std::mutex        mu;
 std::deque<line>  ring;        // guarded by mu
 uint64_t          written = 0; // lines ever, guarded by mu
 constexpr size_t  keep = 200;
+bool              own_kernels = false; // set by hs_init
 
 void on_log(ggml_log_level level, const char * text, void *) {
     if (level == GGML_LOG_LEVEL_DEBUG) return;
@@ -26,13 +27,15 @@ void on_log(ggml_log_level level, const char * text, void *) {
 }
 } // namespace
 
+bool hs_own_kernels(void) { return own_kernels; }
+
 void hs_init(const char * backend_dir) {
     llama_log_set(on_log, nullptr);
     if (ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) == nullptr) {
         ggml_backend_load_all_from_path(backend_dir); // the shared build has its CPU variants in files
     }
 #ifdef HS_VNNI_KERNEL
-    hs_kernel_init();
+    own_kernels = hs_kernel_init();
 #endif
     llama_backend_init();
 }

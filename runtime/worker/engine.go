@@ -126,7 +126,7 @@ func load(spec *Spec, progress func(float64)) (*engine, decode.Info, error) {
 	info := decode.Info{
 		ContextLength: min(o.Length, c.SequenceLength()), Slots: slots, Vocabulary: m.Size(), Embedding: m.Embedding(),
 		Parameters: m.Parameters(), WeightBytes: m.WeightBytes(), ChatTemplate: m.ChatTemplate(),
-		BOS: e.special(m.BOS()), EOS: e.special(m.EOS()), AddsBOS: m.AddsBOS(), Build: "llama.cpp " + llama.Version(),
+		BOS: e.special(m.BOS()), EOS: e.special(m.EOS()), AddsBOS: m.AddsBOS(), Build: build(),
 	}
 	if !c.Decodes() {
 		c.Close()
@@ -339,4 +339,13 @@ func (e *engine) special(t decode.Token) string {
 		return ""
 	}
 	return string(e.model.AppendPiece(nil, t, true))
+}
+
+// build names the engine: what computes the same model the same way.
+func build() string {
+	name := "llama.cpp " + llama.Version()
+	if llama.OwnKernels() {
+		name += ", AVX512-VNNI kernels"
+	}
+	return name
 }

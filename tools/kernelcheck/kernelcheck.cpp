@@ -20,7 +20,7 @@
 #include "ggml.h"
 #include "traits.h"
 
-void hs_kernel_init(void);
+bool hs_kernel_init(void);
 
 namespace {
 struct shape { int64_t columns, rows, tokens; };

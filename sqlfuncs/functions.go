@@ -66,14 +66,17 @@ var chatOptions = func() []option {
 }()
 
 // embedOptions are those of embed.
-var embedOptions = func() (opts []option) {
-	for _, o := range options {
-		if o.name == "on_error" {
-			opts = append(opts, o)
+var embedOptions = pick("on_error")
+
+// pick takes options of generate by their names.
+func pick(names ...string) (out []option) {
+	for _, o := range generateOptions {
+		if slices.Contains(names, o.name) {
+			out = append(out, o)
 		}
 	}
-	return opts
-}()
+	return out
+}
 
 // similarityMacro is the cosine. Lists and arrays of any number are taken.
 const similarityMacro = "CREATE MACRO similarity(a, b) AS list_cosine_similarity(a::DOUBLE[], b::DOUBLE[])"

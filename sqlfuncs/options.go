@@ -111,7 +111,7 @@ var options = []option{
 }
 
 // cacheOption is of the functions whose answers are whole: generate, as a value
-// and in FROM.
+// and in FROM, and those that score.
 var cacheOption = option{"cache", "VARCHAR", func(c *call, a operator.Arg) error {
 	use, ok := map[string]inference.CacheUse{
 		"query": inference.CacheQuery, "persistent": inference.CachePersistent, "off": inference.CacheOff}[a.Text]

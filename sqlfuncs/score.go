@@ -1,7 +1,6 @@
 package sqlfuncs
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
@@ -12,9 +11,9 @@ import (
 // The functions that score instead of writing. What the model is asked, word by
 // word, is inference.Classify's and inference.Filter's.
 var (
-	logprobOptions  = append([]option{continuationOption}, pick("adapter", "system", "timeout_ms", "on_error", "raw")...)
-	classifyOptions = append([]option{labelsOption, instructionOption}, pick("adapter", "timeout_ms", "on_error", "raw")...)
-	filterOptions   = append([]option{predicateOption}, pick("adapter", "timeout_ms", "on_error", "raw")...)
+	logprobOptions  = append([]option{continuationOption}, pick("adapter", "system", "timeout_ms", "on_error", "raw", "cache")...)
+	classifyOptions = append([]option{labelsOption, instructionOption}, pick("adapter", "timeout_ms", "on_error", "raw", "cache")...)
+	filterOptions   = append([]option{predicateOption}, pick("adapter", "timeout_ms", "on_error", "raw", "cache")...)
 )
 
 // These follow model and text in a packed call.
@@ -30,16 +29,6 @@ var (
 	instructionOption = option{"instruction", "VARCHAR", func(c *call, a operator.Arg) error { c.instruction = a.Text; return nil }}
 	predicateOption   = option{"predicate", "VARCHAR", func(c *call, a operator.Arg) error { c.predicate = a.Text; return nil }}
 )
-
-// pick takes options of generate by their names, and cache.
-func pick(names ...string) (out []option) {
-	for _, o := range generateOptions {
-		if slices.Contains(names, o.name) || o.name == cacheOption.name {
-			out = append(out, o)
-		}
-	}
-	return out
-}
 
 // batched is a function with one request and one answer per row.
 type batched struct {

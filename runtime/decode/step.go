@@ -86,6 +86,8 @@ func (l *Loop) step(begun time.Time) {
 			prompts += n
 		}
 	}
+	// A backend computes neighbours side by side, as long as they are in order.
+	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.s.slot, b.s.slot) })
 	l.compute(parts)
 
 	seconds, whole := time.Since(computing).Seconds(), time.Since(begun)
@@ -107,8 +109,6 @@ func (l *Loop) step(begun time.Time) {
 // compute decodes parts and takes the tokens that follow. Where the cache is
 // too full for all of them it goes in halves.
 func (l *Loop) compute(parts []part) {
-	// A backend computes neighbours side by side, as long as they are in order.
-	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.s.slot, b.s.slot) })
 	batch := l.entries[:0]
 	for _, p := range parts {
 		for i, t := range p.s.pending[:p.n] {

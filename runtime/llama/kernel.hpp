@@ -1,5 +1,5 @@
-// Matrix products of quantised weights with a batch of activations, for processors with AVX512-VNNI: what most of a
-// decode's time goes to. Weights are repacked at load into strips of 16 rows, so that one instruction multiplies 64 of
+// Kernels for processors with AVX512-VNNI. First of all matrix products of quantised weights with a batch of activations, what
+// most of a decode's time goes to; then attention and the gated GELU (docs/decisions/0014-vnni-kernel.md). Weights are repacked at load into strips of 16 rows, so that one instruction multiplies 64 of
 // them; the integers are those of ggml's own kernels, only the order of float additions differs.
 #pragma once
 
@@ -12,7 +12,7 @@ namespace hs {
 
 constexpr int strip_rows = 16; // rows of weights that are multiplied side by side
 constexpr int block = 32;      // weights of one row that share a scale
-constexpr int panel_most = 6; // tokens that are multiplied side by side: what the registers hold
+constexpr int panel_most = 6;  // tokens that are multiplied side by side: what the registers hold
 
 // kernel_takes says whether weights of this type and shape (ne0 per row, ne1 rows) can be packed.
 bool kernel_takes(ggml_type type, int64_t ne0, int64_t ne1);

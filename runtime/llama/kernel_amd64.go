@@ -2,8 +2,8 @@
 
 package llama
 
-// The product kernel for AVX512-VNNI reaches into ggml's CPU backend, so it
+// The kernels for AVX512-VNNI reach into ggml's CPU backend, so it
 // needs that linked statically (docs/decisions/0014-vnni-kernel.md).
 
-// #cgo CPPFLAGS: -DHS_VNNI_KERNEL -I${SRCDIR}/../../.deps/src/llama.cpp/ggml/src -I${SRCDIR}/../../.deps/src/llama.cpp/ggml/src/ggml-cpu
+// #cgo CPPFLAGS: -DHS_VNNI_KERNEL -I${SRCDIR}/../../.deps/src/llama.cpp-patched/ggml/src -I${SRCDIR}/../../.deps/src/llama.cpp-patched/ggml/src/ggml-cpu
 import "C"

@@ -69,7 +69,7 @@ template <int R> void find_cells(const tile_of_rows & t, weights_of_rows & w) {
         for (int r = 0; r < R && !some; r++) some = t.mask[r][at] != half_minus_inf;
         if (some) w.cell.push_back((int32_t) at);
     }
-    for (int r = 0; r < R; r++) w.of[r].assign((w.cell.size() + 15) / 16 * 16, minus_inf);
+    for (int r = 0; r < R; r++) w.of[r].resize((w.cell.size() + 15) / 16 * 16);
 }
 
 template <int R> void score_cells(const tile_of_rows & t, weights_of_rows & w) {

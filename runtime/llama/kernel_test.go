@@ -15,7 +15,7 @@ import (
 // weights of every type it takes are as near to the exact ones as ggml's.
 func TestKernelEqualsGGML(t *testing.T) {
 	exe := filepath.Join(t.TempDir(), "kernelcheck")
-	if out, err := exec.CommandContext(t.Context(), "../../tools/kernelcheck/build.sh", exe).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "../../tools/build.sh", "kernelcheck", exe).CombinedOutput(); err != nil {
 		t.Fatalf("building kernelcheck: %v\n%s", err, out)
 	}
 	out, err := exec.CommandContext(t.Context(), exe).CombinedOutput()

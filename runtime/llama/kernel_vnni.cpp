@@ -103,7 +103,8 @@ template <form F, int S, int... I> constexpr std::array<tile_fn, sizeof...(I)> t
 template <form F, int S> constexpr auto tiles_of = tiles<F, S>(std::make_integer_sequence<int, panel_most>());
 
 template <form F> tile_fn pick(int strips, int n) { return strips == 2 ? tiles_of<F, 2>[n - 1] : tiles_of<F, 1>[n - 1]; }
-// The quants of 32 columns of token t as words of a panel of n, and their sums by 16.
+
+// The quants of 32 columns of a token, 16 and 16.
 struct quantised { __m512i low, high; };
 
 inline quantised nearest(const float * x, float scale) {
@@ -111,6 +112,7 @@ inline quantised nearest(const float * x, float scale) {
     return {_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), s)), _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 16), s))};
 }
 
+// Writes 32 columns of token t into a panel of n, with the sums that its type of weights needs.
 void put(ggml_type type, quantised q, float d, int n, int t, uint8_t * panel) {
     alignas(32) uint8_t bytes[32];
     _mm_store_si128((__m128i *) bytes, _mm512_cvtepi32_epi8(q.low));

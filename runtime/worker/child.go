@@ -155,21 +155,13 @@ func (c *child) read() {
 				cancel(nil)
 			}
 		case m.Submit != nil:
-			c.parts[m.ID] = append(c.parts[m.ID], m.Submit...)
-			if m.More {
-				continue
+			if reqs, whole := gather(c.parts, m.ID, m.Submit, m.More); whole {
+				c.serve(m.ID, func(ctx context.Context) toParent { return c.submit(ctx, m.ID, reqs) })
 			}
-			reqs := c.parts[m.ID]
-			delete(c.parts, m.ID)
-			c.serve(m.ID, func(ctx context.Context) toParent { return c.submit(ctx, m.ID, reqs) })
 		case m.Embed != nil:
-			c.texts[m.ID] = append(c.texts[m.ID], m.Embed...)
-			if m.More {
-				continue
+			if texts, whole := gather(c.texts, m.ID, m.Embed, m.More); whole {
+				c.serve(m.ID, func(ctx context.Context) toParent { return c.embed(ctx, m.ID, texts) })
 			}
-			texts := c.texts[m.ID]
-			delete(c.texts, m.ID)
-			c.serve(m.ID, func(ctx context.Context) toParent { return c.embed(ctx, m.ID, texts) })
 		case m.Tokenize != nil:
 			c.serve(m.ID, func(ctx context.Context) toParent { return c.tokenize(ctx, m.Tokenize, m.AddBOS) })
 		case m.Stats:
@@ -182,6 +174,17 @@ func (c *child) read() {
 			c.post(toParent{ID: m.ID, Text: text, Failed: coded(err), Done: true})
 		}
 	}
+}
+
+// gather adds a part of a call to those before it; whole says that it is the last.
+func gather[T any](parts map[uint64][]T, id uint64, part []T, more bool) (all []T, whole bool) {
+	all = append(parts[id], part...)
+	if more {
+		parts[id] = all
+		return nil, false
+	}
+	delete(parts, id)
+	return all, true
 }
 
 // serve runs a call that takes time in a goroutine of its own, which ends with

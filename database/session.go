@@ -77,7 +77,9 @@ func (s *Session) begin(ctx context.Context, sql string) (context.Context, error
 	s.cancel = cancel
 	s.query = s.db.queries.begin(s.opt, sql)
 	run = catalog.WithProgress(sqlfuncs.WithRecorder(run, s.query), s.query.report)
-	s.detach = s.db.funcs.Begin(run, s.conn)
+	run, end := sqlfuncs.WithStatement(run, s.db.cfg.Dir)
+	detach := s.db.funcs.Begin(run, s.conn)
+	s.detach = func() { detach(); end() }
 	return run, nil
 }
 

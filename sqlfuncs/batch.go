@@ -39,9 +39,9 @@ type request struct {
 // at once, in one go. Calls that ask the model the same are one request.
 func (h *handler) batch(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
 	var asked []request
+	var keys []digest
 	fail := make([]bool, len(calls))
-	seen := map[string]int{}
-	rec := newTally(recorderOf(ctx))
+	seen := map[digest]int{}
 	for i, c := range calls {
 		b := batchedFunctions[c.Fn]
 		r, _, err := read(c, b.opts)
@@ -57,24 +57,36 @@ func (h *handler) batch(ctx context.Context, calls []operator.Call, done func(in
 			c.Args = slices.Clone(c.Args)
 			c.Args[2].List = r.req.Choice.Answers
 		}
-		k := strconv.Itoa(int(b.asks)) + key(c, r.req, given(c, b.opts, "seed"))
+		k := digestOf(strconv.Itoa(int(b.asks)) + key(c, r.req, given(c, b.opts, "seed")))
 		at, known := seen[k]
 		if !known {
 			at, seen[k] = len(asked), len(asked)
-			asked = append(asked, request{call: r})
+			asked, keys = append(asked, request{call: r}), append(keys, k)
 		}
 		asked[at].rows = append(asked[at].rows, i)
-		rec.add(b.name, r.req.Model, !known)
 	}
 	if len(asked) == 0 {
 		return nil
 	}
-	rec.expect()
-	reqs := make([]inference.Request, len(asked))
-	for i := range asked {
-		reqs[i] = asked[i].req
+	rec := recorderOf(ctx)
+	first := newTally(rec)
+	for _, r := range asked {
+		for _, row := range r.rows {
+			first.add(batchedFunctions[calls[row].Fn].name, r.req.Model, 1, 0)
+		}
 	}
-	return h.Engine.Generate(ctx, reqs, func(i int, c inference.Completion) {
+	first.expect()
+	ask := func(mine []int, got func(int, inference.Completion)) error {
+		t := newTally(rec)
+		reqs := make([]inference.Request, len(mine))
+		for i, at := range mine {
+			reqs[i] = asked[at].req
+			t.add(batchedFunctions[calls[asked[at].rows[0]].Fn].name, reqs[i].Model, 0, 1)
+		}
+		t.expect()
+		return h.Engine.Generate(ctx, reqs, func(i int, c inference.Completion) { got(mine[i], c) })
+	}
+	return statementOf(ctx).once(ctx, keys, ask, func(i int, c inference.Completion) {
 		rec.Row(batchedFunctions[calls[asked[i].rows[0]].Fn].name, c, len(asked[i].rows))
 		for _, row := range asked[i].rows {
 			if c.Err != nil {

@@ -46,14 +46,26 @@ func (h *handler) embed(ctx context.Context, calls []operator.Call, done func(in
 	}
 	rec := recorderOf(ctx)
 	for _, b := range batches {
-		rec.Expect("embed", b.model, b.calls, len(b.texts))
-	}
-	for _, b := range batches {
-		err := h.Engine.Embed(ctx, b.model, b.texts, func(i int, v inference.Embedding) {
-			rec.Row("embed", inference.Completion{Model: v.Model, PromptTokens: v.PromptTokens, Err: v.Err}, len(b.rows[i]))
-			a := operator.Answer{Text: vectorText(v.Vector), Err: v.Err}
+		rec.Expect("embed", b.model, b.calls, 0)
+		keys := make([]digest, len(b.texts))
+		for i, t := range b.texts {
+			keys[i] = digestOf("embed|" + b.model + "|" + t)
+		}
+		ask := func(mine []int, got func(int, inference.Completion)) error {
+			rec.Expect("embed", b.model, 0, len(mine))
+			texts := make([]string, len(mine))
+			for i, at := range mine {
+				texts[i] = b.texts[at]
+			}
+			return h.Engine.Embed(ctx, b.model, texts, func(i int, v inference.Embedding) {
+				got(mine[i], inference.Completion{Text: vectorText(v.Vector), Model: v.Model, PromptTokens: v.PromptTokens, Err: v.Err})
+			})
+		}
+		err := statementOf(ctx).once(ctx, keys, ask, func(i int, c inference.Completion) {
+			rec.Row("embed", c, len(b.rows[i]))
+			a := operator.Answer{Text: c.Text, Err: c.Err}
 			for _, row := range b.rows[i] {
-				a.Fail = v.Err != nil && (fail[row] || v.Err.Code == errs.Cancelled)
+				a.Fail = c.Err != nil && (fail[row] || c.Err.Code == errs.Cancelled)
 				done(row, a)
 			}
 		})

@@ -1,7 +1,6 @@
 package sqlfuncs
 
 import (
-	"context"
 	"reflect"
 	"strings"
 	"sync"
@@ -69,11 +68,7 @@ func TestEmbedRowsToModel(t *testing.T) {
 		{"SELECT count(*) FROM (SELECT embed('m', body) AS v FROM t)", nil},
 		{"SELECT embed('m', dup), embed('n', dup) FROM t", []int{10, 10}},
 	} {
-		d.engine.take()
-		d.must(c.sql)
-		if got := d.engine.take(); !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s: batches %v, want %v", c.sql, got, c.want)
-		}
+		d.asks(c.sql, c.want)
 	}
 	plan := strings.Join(d.must("EXPLAIN SELECT embed('m', body) FROM t"), "")
 	if !strings.Contains(plan, "INFERENCE") || !strings.Contains(plan, "Calls: embed") {
@@ -124,9 +119,8 @@ func (u *usage) Row(function string, c inference.Completion, rows int) {
 func TestEmbedUsage(t *testing.T) {
 	d := openTestDB(t)
 	u := &usage{functions: map[string]bool{}}
-	end := d.at.Begin(WithRecorder(context.Background(), u), d.conn)
+	d.ctx = WithRecorder(t.Context(), u)
 	d.must("SELECT embed('m', 'x' || (i % 4)) FROM range(40) r(i)")
-	end()
 	if u.rows != 40 || u.distinct != 4 || u.done != 40 || u.tokens != 8 || !reflect.DeepEqual(u.functions, map[string]bool{"embed": true}) {
 		t.Errorf("rows %d, distinct %d, done %d, tokens %d, functions %v", u.rows, u.distinct, u.done, u.tokens, u.functions)
 	}

@@ -24,7 +24,11 @@ type countingEngine struct {
 	mu        sync.Mutex
 	batches   []int
 	step      time.Duration
+	backwards bool // the last of a batch is answered first
+	answered  map[string]int // by model
 	cancelled int
+	streaming int // streams that run
+	meanwhile int // batches that came while one ran
 }
 
 func (e *countingEngine) take() []int {
@@ -44,9 +48,16 @@ func (e *countingEngine) setStep(d time.Duration) {
 func (e *countingEngine) Generate(ctx context.Context, reqs []inference.Request, done func(int, inference.Completion)) error {
 	e.mu.Lock()
 	e.batches = append(e.batches, len(reqs))
-	step := e.step
+	step, backwards := e.step, e.backwards
+	if e.streaming > 0 {
+		e.meanwhile++
+	}
 	e.mu.Unlock()
-	for i, r := range reqs {
+	for i := range reqs {
+		if backwards {
+			i = len(reqs) - 1 - i
+		}
+		r := reqs[i]
 		if step > 0 {
 			select {
 			case <-time.After(step):
@@ -68,6 +79,12 @@ func (e *countingEngine) Generate(ctx context.Context, reqs []inference.Request,
 		if strings.HasPrefix(r.Prompt, "fail") {
 			c = inference.Completion{Err: errs.New(errs.ContextOverflow, "generate", "prompt too long")}
 		}
+		e.mu.Lock()
+		if e.answered == nil {
+			e.answered = map[string]int{}
+		}
+		e.answered[r.Model]++
+		e.mu.Unlock()
 		done(i, c)
 	}
 	return nil
@@ -89,6 +106,14 @@ func scores(r inference.Request) (out []float64) {
 }
 
 func (e *countingEngine) Stream(ctx context.Context, r inference.Request, chunk func(inference.Chunk) error) error {
+	e.mu.Lock()
+	e.streaming++
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		e.streaming--
+		e.mu.Unlock()
+	}()
 	for i, w := range strings.SplitAfter(r.Prompt, " ") {
 		if err := chunk(inference.Chunk{Seq: i, Text: w, Token: int32(i)}); err != nil {
 			return err
@@ -173,11 +198,13 @@ type testDB struct {
 	at     *operator.Attachment
 	engine *countingEngine
 	conn   duckdb.Connection
+	ctx    context.Context // of statements
+	dir    string
 }
 
 func openTestDB(t *testing.T) *testDB {
 	t.Helper()
-	d := &testDB{t: t, engine: &countingEngine{}}
+	d := &testDB{t: t, engine: &countingEngine{}, ctx: t.Context(), dir: t.TempDir()}
 	if duckdb.Open("", &d.db) != duckdb.StateSuccess {
 		t.Fatal("open")
 	}
@@ -205,6 +232,9 @@ func (d *testDB) connect() duckdb.Connection {
 
 // query returns all cells as text, rows joined by "|" ; NULL is "NULL".
 func (d *testDB) query(c duckdb.Connection, sql string) ([]string, error) {
+	ctx, end := WithStatement(d.ctx, d.dir)
+	defer end()
+	defer d.at.Begin(ctx, c)()
 	var r duckdb.Result
 	defer duckdb.DestroyResult(&r)
 	wrapped := sql
@@ -259,5 +289,23 @@ func (d *testDB) answers(sql, want string) {
 	d.t.Helper()
 	if got := strings.Join(d.must(sql), ","); got != want {
 		d.t.Errorf("%s\n got %s\nwant %s", sql, got, want)
+	}
+}
+
+// asks checks how many rows reach the engine. What a part of the input can hold comes
+// as one batch, or as one for each model or function; more comes as it is read.
+func (d *testDB) asks(sql string, want []int) {
+	d.t.Helper()
+	d.engine.take()
+	d.must(sql)
+	got := d.engine.take()
+	sum := func(n []int) (s int) {
+		for _, x := range n {
+			s += x
+		}
+		return s
+	}
+	if sum(got) != sum(want) || len(got) > len(want)+1+sum(want)/1024 { // one more on a machine that is slow to scan
+		d.t.Errorf("%s: batches %v, want %v", sql, got, want)
 	}
 }

@@ -3,7 +3,6 @@ package sqlfuncs
 import (
 	"context"
 	"math"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,11 +82,7 @@ func TestScoredRowsToModel(t *testing.T) {
 		{"SELECT count(*) FROM (SELECT ai_filter(prompt, 'p') FROM t)", nil},
 		{"SELECT ai_filter(name, 'p') FROM t INNER JOIN d ON t.cat = d.k", []int{100}},
 	} {
-		d.engine.take()
-		d.must(c.sql)
-		if got := d.engine.take(); !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s: batches %v, want %v", c.sql, got, c.want)
-		}
+		d.asks(c.sql, c.want)
 	}
 }
 
@@ -166,7 +161,7 @@ func TestScoringIsRecorded(t *testing.T) {
 	rec := &counts{}
 	answers := make([]operator.Answer, len(calls))
 	err := h.Run(WithRecorder(context.Background(), rec), calls, func(i int, a operator.Answer) { answers[i] = a })
-	if err != nil || !slices.Equal(rec.expected, []string{"ai_classify m 3 2"}) || rec.rows != 3 || rec.failed != 1 {
+	if err != nil || !slices.Equal(rec.expected, []string{"ai_classify m 3 0", "ai_classify m 0 2"}) || rec.rows != 3 || rec.failed != 1 {
 		t.Errorf("%+v, %v", rec.expected, err)
 	}
 	if answers[0].Text != "a" || answers[1].Text != "a" || answers[2].Err == nil || !answers[3].Null {

@@ -49,16 +49,14 @@ type functionCount struct {
 
 func newTally(r Recorder) *tally { return &tally{Recorder: r} }
 
-func (t *tally) add(function, model string, distinct bool) {
+func (t *tally) add(function, model string, rows, distinct int) {
 	i := slices.IndexFunc(t.functions, func(f functionCount) bool { return f.name == function })
 	if i < 0 {
 		i = len(t.functions)
 		t.functions = append(t.functions, functionCount{name: function, model: model})
 	}
-	t.functions[i].rows++
-	if distinct {
-		t.functions[i].distinct++
-	}
+	t.functions[i].rows += rows
+	t.functions[i].distinct += distinct
 }
 
 func (t *tally) expect() {

@@ -15,6 +15,7 @@ struct Sleeper {
 	mutex lk;
 	std::condition_variable cv; //! for callers that wait in place
 	bool waiting = false;
+	bool poked = false; //! woken while nobody waited
 	InterruptState waiter;
 	bool failed = false; //! the statement fails with message
 	string message;
@@ -24,29 +25,50 @@ struct Sleeper {
 	static void Open(const shared_ptr<Sleeper> &s, uint64_t env, uint64_t conn);
 	//! Ends the operator: Go cancels what runs and later completions find nothing.
 	static void Close(uint64_t id);
-	static shared_ptr<Sleeper> Find(uint64_t id);
+	static shared_ptr<Sleeper> Lookup(uint64_t id);
 	static void WakeAll(uint64_t env, uint64_t conn);
 	void Wake();
+	//! Sleeps until the next Wake; false when there was one since the last sleep. lk is held.
+	bool Sleep(const InterruptState &w);
 };
 
-//! Rows handed to the engine, each with its answer.
+static constexpr uint8_t PENDING = 255;
+//! A call's answer.
+struct Row {
+	uint8_t status = PENDING;
+	string text;
+};
+
+//! Calls handed to the engine, each with its answer.
 struct Batch : public Sleeper {
-	static constexpr uint8_t PENDING = 255;
-	struct Row {
-		uint8_t status;
-		string text;
-	};
-	std::deque<Row> rows; //! index 0 is row number base
-	idx_t base = 0;
-	idx_t submitted = 0; //! requests given so far, NULL ones included
 	idx_t pending = 0;
-	idx_t real = 0;   //! requests that are not NULL
-	idx_t errors = 0; //! row errors among them
+	idx_t real = 0;     //! calls that are not NULL
+	idx_t errors = 0;   //! row errors among them
+	bool whole = false; //! no more calls will come
 	string first_error;
 
 	void Complete(idx_t idx, int status, const char *s, size_t n);
-	//! Throws when the statement has failed, or more than ratio of its rows have. lk is held; all rows are known.
+	//! Throws when the statement has failed, or more than ratio of its rows have. lk is held.
 	void CheckErrors(double ratio);
+
+protected:
+	//! The answer of call idx; null when nobody waits for it any more. lk is held.
+	virtual optional_ptr<Row> Find(idx_t idx) = 0;
+	//! Call idx has its answer. True when that is worth waking for. lk is held.
+	virtual bool Answered(idx_t idx) = 0;
+};
+
+//! Calls that are waited for all together, in place.
+struct Together : public Batch {
+	vector<Row> rows;
+
+protected:
+	optional_ptr<Row> Find(idx_t idx) override {
+		return idx < rows.size() ? &rows[idx] : nullptr;
+	}
+	bool Answered(idx_t) override {
+		return pending == 0;
+	}
 };
 
 //! Rows that the engine makes, for the table functions.
@@ -80,7 +102,7 @@ void Sleeper::Close(uint64_t id) {
 	goHsClose(id);
 }
 
-shared_ptr<Sleeper> Sleeper::Find(uint64_t id) {
+shared_ptr<Sleeper> Sleeper::Lookup(uint64_t id) {
 	lock_guard<mutex> l(registry_lock);
 	auto it = registry.find(id);
 	return it == registry.end() ? nullptr : it->second;
@@ -107,6 +129,7 @@ void Sleeper::Wake() {
 		lock_guard<mutex> l(lk);
 		cv.notify_all();
 		if (!waiting) {
+			poked = true;
 			return;
 		}
 		w = waiter;
@@ -116,29 +139,38 @@ void Sleeper::Wake() {
 	w.Callback();
 }
 
+bool Sleeper::Sleep(const InterruptState &w) {
+	if (poked) {
+		poked = false;
+		return false;
+	}
+	waiter = w;
+	waiting = true;
+	return true;
+}
+
 void Batch::Complete(idx_t idx, int status, const char *s, size_t n) {
 	bool wake;
 	{
 		lock_guard<mutex> l(lk);
-		if (idx < base || idx - base >= rows.size() || rows[idx - base].status != PENDING) {
+		auto r = Find(idx);
+		if (!r || r->status != PENDING) {
 			return;
 		}
-		auto &r = rows[idx - base];
-		r.status = (uint8_t)status;
+		r->status = (uint8_t)status;
 		pending--;
 		if (status == HS_OK) {
-			r.text.assign(s, n);
+			r->text.assign(s, n);
 		} else if (status == HS_ROW_ERROR) {
 			errors++;
 			if (first_error.empty()) {
 				first_error.assign(s, n);
 			}
-		} else if (status == HS_FAIL) {
+		} else if (status == HS_FAIL && !failed) {
 			failed = true;
 			message.assign(s, n);
 		}
-		// In-order emission: only news of the first row, or a failure, is worth waking for.
-		wake = failed || rows.front().status != PENDING;
+		wake = Answered(idx) || failed;
 	}
 	if (wake) {
 		Wake();
@@ -149,7 +181,10 @@ void Batch::CheckErrors(double ratio) {
 	if (failed) {
 		Throw(message);
 	}
-	if (errors > 0 && double(errors) > ratio * double(real)) {
+	// While rows still come, a share of the first few says nothing.
+	static constexpr idx_t TELLING = 512;
+	auto of = whole ? real : MaxValue<idx_t>(real, TELLING);
+	if (errors > 0 && double(errors) > ratio * double(of)) {
 		Throw(first_error + " (" + to_string(errors) + " of " + to_string(real) +
 		      " rows failed, more than ai_max_error_ratio allows)");
 	}
@@ -163,14 +198,14 @@ void Throw(const string &message) {
 using namespace hyprstream;
 
 extern "C" void hs_complete(uint64_t op, uint64_t idx, int status, const char *s, size_t n) {
-	auto b = Sleeper::Find(op);
+	auto b = Sleeper::Lookup(op);
 	if (b) {
 		static_cast<Batch &>(*b).Complete(idx, status, s, n);
 	}
 }
 
 extern "C" void hs_fail(uint64_t op, const char *message, size_t n) {
-	auto b = Sleeper::Find(op);
+	auto b = Sleeper::Lookup(op);
 	if (!b) {
 		return;
 	}
@@ -185,7 +220,7 @@ extern "C" void hs_fail(uint64_t op, const char *message, size_t n) {
 }
 
 extern "C" void hs_row(uint64_t op, const hs_str *values, size_t n) {
-	auto b = Sleeper::Find(op);
+	auto b = Sleeper::Lookup(op);
 	if (!b) {
 		return;
 	}
@@ -201,7 +236,7 @@ extern "C" void hs_row(uint64_t op, const hs_str *values, size_t n) {
 }
 
 extern "C" void hs_end(uint64_t op, const char *message, size_t n) {
-	auto b = Sleeper::Find(op);
+	auto b = Sleeper::Lookup(op);
 	if (!b) {
 		return;
 	}

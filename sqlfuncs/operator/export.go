@@ -48,9 +48,7 @@ func goHsSubmit(env, conn, op, first, n C.uint64_t, reqs *C.hs_str) {
 	if len(calls) == 0 {
 		return
 	}
-	ctx, wait, done := a.open(uint64(conn), uint64(op))
-	a.wg.Add(1)
-	go a.run(ctx, part{uint64(op), calls, index, wait, done})
+	a.open(uint64(conn), uint64(op)).feed(calls, index)
 }
 
 //export goHsStream
@@ -62,9 +60,9 @@ func goHsStream(env, conn, op C.uint64_t, req C.hs_str) {
 		C.hs_end(op, p, n)
 		return
 	}
-	ctx, _, _ := a.open(uint64(conn), uint64(op))
+	r := a.open(uint64(conn), uint64(op))
 	a.wg.Add(1)
-	go a.stream(ctx, uint64(op), c)
+	go a.stream(r.ctx, uint64(op), c)
 }
 
 //export goHsClose

@@ -177,7 +177,7 @@ static void PutAnswers(Vector &v, idx_t n, F row) {
 	}
 	auto d = FlatVector::GetData<string_t>(v);
 	for (idx_t i = 0; i < n; i++) {
-		const Batch::Row &r = row(i);
+		const Row &r = row(i);
 		if (r.status == HS_OK) {
 			d[i] = StringVector::AddString(v, r.text);
 		} else {
@@ -191,10 +191,11 @@ static void PutAnswers(Vector &v, idx_t n, F row) {
 static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
 	auto &bind = BindData(state);
 	auto rows = Pack(bind.spec, args);
-	auto b = make_shared_ptr<Batch>();
+	auto b = make_shared_ptr<Together>();
+	b->whole = true;
 	vector<hs_str> reqs;
 	for (auto &r : rows) {
-		b->rows.push_back({r.empty() ? (uint8_t)HS_NULL : Batch::PENDING, string()});
+		b->rows.push_back({r.empty() ? (uint8_t)HS_NULL : PENDING, string()});
 		b->pending += r.empty() ? 0 : 1;
 		reqs.push_back(r.empty() ? hs_str {nullptr, 0} : hs_str {r.data(), r.size()});
 	}
@@ -219,7 +220,7 @@ static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
 		}
 		b->CheckErrors(MaxErrorRatio(context));
 	}
-	PutAnswers(result, rows.size(), [&](idx_t r) -> const Batch::Row & { return b->rows[r]; });
+	PutAnswers(result, rows.size(), [&](idx_t r) -> const Row & { return b->rows[r]; });
 	if (args.AllConstant() && rows.size() == 1) {
 		result.SetVectorType(VectorType::CONSTANT_VECTOR);
 	}

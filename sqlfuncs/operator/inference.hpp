@@ -1,8 +1,16 @@
 // The operator that answers packed requests: logical and physical.
 #pragma once
 #include "functions.hpp"
+#include "window.hpp"
+#include "duckdb/execution/executor.hpp"
+#include "duckdb/main/client_config.hpp"
+#include "duckdb/main/client_context_state.hpp"
+#include "duckdb/main/settings.hpp"
+#include "duckdb/parallel/meta_pipeline.hpp"
+#include "duckdb/parallel/pipeline.hpp"
+#include "duckdb/parallel/pipeline_executor.hpp"
+#include "duckdb/parallel/task.hpp"
 #include "duckdb/planner/operator/logical_extension_operator.hpp"
-#include "duckdb/common/types/column/column_data_collection.hpp"
 #include "duckdb/execution/column_binding_resolver.hpp"
 #include "duckdb/execution/expression_executor.hpp"
 #include "duckdb/execution/physical_operator.hpp"
@@ -30,55 +38,101 @@ private:
 	vector<idx_t> positions; //! of forced, among the child's columns
 };
 
-//! Requests travel in one call of at most so many; the input's end flushes the rest.
-static constexpr idx_t MAX_BATCH = 65536;
+//! How many requests are handed over in one go: the first ones soon, later ones in
+//! batches in which the engine sees what they share.
+static constexpr idx_t FIRST_PART = 512, LATER_PART = 4096;
+//! Requests wait for so long for others, when these come slowly.
+static constexpr auto PATIENCE = std::chrono::milliseconds(10);
 
-struct InferenceSinkState : public GlobalSinkState {
-	InferenceSinkState(ClientContext &c, const vector<LogicalType> &types, const vector<unique_ptr<Expression>> &requests)
-	    : data(c, types, ColumnDataAllocatorType::BUFFER_MANAGER_ALLOCATOR), executor(c, requests),
-	      batch(make_shared_ptr<Batch>()), ratio(MaxErrorRatio(c)) {
-		data.InitializeAppend(append);
-		if (!requests.empty()) {
-			vector<LogicalType> t;
-			for (auto &e : requests) {
-				t.push_back(e->return_type);
-			}
-			extra.Initialize(Allocator::Get(c), t);
-			full.InitializeEmpty(types);
-		}
-		Sleeper::Open(batch, EnvOf(c), c.GetConnectionId());
+//! Calls wake instead of rescheduling a task: what the operator's own input, or its
+//! pipeline, gets for a sleeping task.
+struct WakeTask : public Task {
+	explicit WakeTask(std::function<void()> f) : wake(std::move(f)) {
 	}
-	~InferenceSinkState() override {
-		Sleeper::Close(batch->id);
+	std::function<void()> wake;
+	TaskExecutionResult Execute(TaskExecutionMode) override {
+		throw InternalException("a wake-up call was scheduled");
 	}
-
-	ColumnDataCollection data; //! the rows, with requests where answers will be
-	ColumnDataAppendState append;
-	ExpressionExecutor executor;
-	DataChunk extra, full;
-	shared_ptr<Batch> batch;
-	double ratio;
-	vector<string> unsent; //! empty: a NULL request
-
-	void Flush() {
-		if (unsent.empty()) {
-			return;
-		}
-		vector<hs_str> reqs(unsent.size());
-		for (idx_t i = 0; i < unsent.size(); i++) {
-			reqs[i] = unsent[i].empty() ? hs_str {nullptr, 0} : hs_str {unsent[i].data(), unsent[i].size()};
-		}
-		auto first = batch->submitted;
-		batch->submitted += reqs.size();
-		goHsSubmit(batch->env, batch->conn, batch->id, first, reqs.size(), reqs.data());
-		unsent.clear();
+	void Reschedule() override {
+		wake();
 	}
 };
 
-struct InferenceSourceState : public GlobalSourceState {
-	ColumnDataScanState scan;
-	DataChunk chunk;
-	idx_t offset = 0; //! rows of chunk already emitted
+//! Chunks are not held back until they are large while this query runs: the rows in
+//! them may be all that a LIMIT, or a client, waits for.
+struct SmallChunks : public ClientContextState {
+	bool changed = false, before = false;
+	static void Allow(ClientContext &c) {
+		auto s = c.registered_state->GetOrCreate<SmallChunks>("hyprstream_small_chunks");
+		auto &setting = ClientConfig::GetConfig(c).enable_caching_operators;
+		if (!s->changed) {
+			s->changed = true;
+			s->before = setting;
+		}
+		setting = false;
+	}
+	void QueryEnd(ClientContext &c) override {
+		if (changed) {
+			ClientConfig::GetConfig(c).enable_caching_operators = before;
+			changed = false;
+		}
+	}
+};
+
+class PhysicalInference;
+
+//! Where the input's pipelines end; made by them, filled in by the source.
+struct InferenceSink : public GlobalSinkState {
+	optional_ptr<struct InferenceState> target;
+};
+
+//! One run of the operator.
+struct InferenceState : public GlobalSourceState {
+	InferenceState(ClientContext &c, const PhysicalInference &op);
+	~InferenceState() override;
+
+	const PhysicalInference &op;
+	ClientContext &context;
+	shared_ptr<Window> window;
+	double ratio;
+	vector<LogicalType> kept_types;
+	unique_ptr<ExpressionExecutor> executor;
+	DataChunk extra, kept;
+	shared_ptr<WakeTask> input_woke, stopped;
+	idx_t first_part = FIRST_PART;
+
+	//! Reads the input until there is something to do besides.
+	enum class Input { MORE, ASLEEP, ENDED };
+	Input Pull();
+	void Sink(DataChunk &in);
+	//! Hands over what waits, when there is enough of it or no reason to wait.
+	void Submit(bool now);
+	//! Ends what runs and lets go of what is the query's. The destructor may come
+	//! after the query's end, on a thread that was slow to drop its task.
+	void Shut();
+
+private:
+	bool started = false;
+	idx_t pipeline = 0; //! of the input, that runs
+	unique_ptr<PipelineExecutor> running;
+	vector<string> unsent; //! empty: a NULL request
+	idx_t waiting = 0;     //! of them, those that are not NULL
+	idx_t submitted = 0;
+	std::chrono::steady_clock::time_point oldest; //! since when unsent has something
+
+	void Start();
+};
+
+//! Goes when the pipeline above has no more use of the operator.
+struct InferenceUse : public LocalSourceState {
+	explicit InferenceUse(optional_ptr<InferenceState> s) : state(s) {
+	}
+	~InferenceUse() override {
+		if (state) {
+			state->Shut();
+		}
+	}
+	optional_ptr<InferenceState> state; //! null: of an emptied pipeline
 };
 
 class PhysicalInference : public PhysicalOperator {
@@ -90,15 +144,17 @@ public:
 		for (idx_t i = 0; i < requests.size(); i++) {
 			slots.push_back(this->types.size() - requests.size() + i);
 		}
-		stored = this->types;
-		for (auto s : slots) {
-			stored[s] = LogicalType::VARCHAR;
+		for (idx_t c = 0; c < this->types.size(); c++) {
+			if (std::find(slots.begin(), slots.end(), c) == slots.end()) {
+				kept.push_back(c);
+			}
 		}
 	}
 	vector<unique_ptr<Expression>> requests; //! to append
 	vector<idx_t> slots;                     //! output columns to fill
 	vector<Called> calls;                    //! whose answers they are
-	vector<LogicalType> stored;              //! types with requests in the answers' places
+	vector<idx_t> kept;                      //! the other columns
+	vector<shared_ptr<Pipeline>> input;      //! the pipelines that end here; the operator runs them itself
 
 	string GetName() const override {
 		return "INFERENCE";
@@ -116,43 +172,12 @@ public:
 	bool SinkOrderDependent() const override {
 		return true;
 	}
-	unique_ptr<GlobalSinkState> GetGlobalSinkState(ClientContext &c) const override {
-		return make_uniq<InferenceSinkState>(c, stored, requests);
+	unique_ptr<GlobalSinkState> GetGlobalSinkState(ClientContext &) const override {
+		return make_uniq<InferenceSink>();
 	}
 	SinkResultType Sink(ExecutionContext &, DataChunk &in, OperatorSinkInput &input) const override {
-		auto &s = input.global_state.Cast<InferenceSinkState>();
-		auto &row = Requests(s, in);
-		s.data.Append(s.append, row);
-		vector<UnifiedVectorFormat> f(slots.size());
-		for (idx_t k = 0; k < slots.size(); k++) {
-			row.data[slots[k]].ToUnifiedFormat(row.size(), f[k]);
-		}
-		{
-			auto &b = *s.batch;
-			lock_guard<mutex> l(b.lk);
-			for (idx_t r = 0; r < row.size(); r++) {
-				for (idx_t k = 0; k < slots.size(); k++) {
-					auto ix = f[k].sel->get_index(r);
-					if (!f[k].validity.RowIsValid(ix)) {
-						b.rows.push_back({HS_NULL, string()});
-						s.unsent.emplace_back();
-						continue;
-					}
-					b.rows.push_back({Batch::PENDING, string()});
-					b.pending++;
-					b.real++;
-					s.unsent.push_back(UnifiedVectorFormat::GetData<string_t>(f[k])[ix].GetString());
-				}
-			}
-		}
-		if (s.unsent.size() >= MAX_BATCH) {
-			s.Flush();
-		}
+		input.global_state.Cast<InferenceSink>().target->Sink(in);
 		return SinkResultType::NEED_MORE_INPUT;
-	}
-	SinkFinalizeType Finalize(Pipeline &, Event &, ClientContext &, OperatorSinkFinalizeInput &input) const override {
-		input.global_state.Cast<InferenceSinkState>().Flush();
-		return SinkFinalizeType::READY;
 	}
 
 	bool IsSource() const override {
@@ -161,99 +186,231 @@ public:
 	OrderPreservationType SourceOrder() const override {
 		return OrderPreservationType::FIXED_ORDER;
 	}
-	unique_ptr<GlobalSourceState> GetGlobalSourceState(ClientContext &) const override {
-		auto r = make_uniq<InferenceSourceState>();
-		auto &s = sink_state->Cast<InferenceSinkState>();
-		s.data.InitializeScan(r->scan);
-		s.data.InitializeScanChunk(r->scan, r->chunk);
-		return std::move(r);
+	unique_ptr<GlobalSourceState> GetGlobalSourceState(ClientContext &c) const override {
+		return make_uniq<InferenceState>(c, *this);
 	}
-	SourceResultType GetDataInternal(ExecutionContext &c, DataChunk &out, OperatorSourceInput &input) const override {
-		auto &s = sink_state->Cast<InferenceSinkState>();
-		auto &src = input.global_state.Cast<InferenceSourceState>();
+	unique_ptr<LocalSourceState> GetLocalSourceState(ExecutionContext &c, GlobalSourceState &g) const override {
+		bool empty = emptied.count(c.pipeline.get()) > 0;
+		return make_uniq<InferenceUse>(empty ? nullptr : optional_ptr<InferenceState>(g.Cast<InferenceState>()));
+	}
+	SourceResultType GetDataInternal(ExecutionContext &c, DataChunk &out, OperatorSourceInput &input) const override;
+	void BuildPipelines(Pipeline &current, MetaPipeline &meta) override;
+
+private:
+	unordered_set<Pipeline *> emptied; //! what is left of the input's pipelines for DuckDB to schedule
+
+	void Emit(Window::Part &part, const vector<idx_t> &which, const vector<Row> &answers, DataChunk &out) const {
+		const idx_t w = slots.size();
+		SelectionVector sel(which.size());
+		for (idx_t i = 0; i < which.size(); i++) {
+			sel.set_index(i, which[i]);
+		}
+		for (idx_t i = 0; i < kept.size(); i++) {
+			out.data[kept[i]].Slice(part.data.data[i], sel, which.size());
+		}
+		for (idx_t k = 0; k < w; k++) {
+			PutAnswers(out.data[slots[k]], which.size(), [&](idx_t i) -> const Row & { return answers[i * w + k]; });
+		}
+		out.SetCardinality(which.size());
+	}
+};
+
+//! DuckDB runs a sink's pipelines to their end before the source above begins. The
+//! operator would have to keep its whole input. So it takes the pipelines that end
+//! in it and runs them itself, as far as it has room; DuckDB schedules empty ones in
+//! their places, which are done when what the real ones wait for is done.
+void PhysicalInference::BuildPipelines(Pipeline &current, MetaPipeline &meta) {
+	op_state.reset();
+	sink_state.reset();
+	input.clear();
+	emptied.clear();
+	SmallChunks::Allow(meta.GetExecutor().context);
+	auto &state = meta.GetState();
+	state.SetPipelineSource(current, *this);
+	auto &child = meta.CreateChildMetaPipeline(current, *this);
+	child.Build(children[0]);
+	vector<shared_ptr<Pipeline>> scheduled;
+	child.GetPipelines(scheduled, false);
+	for (auto &p : scheduled) {
+		auto mine = make_shared_ptr<Pipeline>(meta.GetExecutor());
+		state.SetPipelineSource(*mine, *state.GetPipelineSource(*p));
+		state.SetPipelineOperators(*mine, state.GetPipelineOperators(*p));
+		state.SetPipelineSink(*mine, this, input.size());
+		mine->Ready();
+		input.push_back(std::move(mine));
+		state.SetPipelineSource(*p, *this);
+		state.SetPipelineOperators(*p, {});
+		emptied.insert(p.get());
+	}
+}
+
+SourceResultType PhysicalInference::GetDataInternal(ExecutionContext &c, DataChunk &out,
+                                                    OperatorSourceInput &source) const {
+	if (emptied.count(c.pipeline.get())) {
+		return SourceResultType::FINISHED;
+	}
+	auto &s = source.global_state.Cast<InferenceState>();
+	auto &w = *s.window;
+	while (true) {
 		if (c.client.IsInterrupted()) {
 			throw InterruptException();
 		}
-		if (src.offset >= src.chunk.size()) {
-			src.chunk.Reset();
-			src.offset = 0;
-			if (!s.data.Scan(src.scan, src.chunk) || src.chunk.size() == 0) {
+		vector<Row> answers;
+		vector<idx_t> which;
+		optional_ptr<Window::Part> part;
+		{
+			lock_guard<mutex> l(w.lk);
+			w.CheckErrors(s.ratio);
+			part = w.Take(answers, which);
+		}
+		if (part) {
+			Emit(*part, which, answers, out);
+			w.Release(*part);
+			return SourceResultType::HAVE_MORE_OUTPUT;
+		}
+		auto got = w.HasRoom() ? s.Pull() : InferenceState::Input::ASLEEP;
+		if (got == InferenceState::Input::MORE) {
+			s.Submit(false);
+			continue;
+		}
+		s.Submit(true);
+		lock_guard<mutex> l(w.lk);
+		if (got == InferenceState::Input::ENDED) {
+			w.whole = true;
+			if (w.Empty()) {
+				w.CheckErrors(s.ratio);
 				return SourceResultType::FINISHED;
 			}
 		}
-		vector<Batch::Row> got;
-		auto n = Take(*s.batch, s.ratio, src.chunk.size() - src.offset, got, input.interrupt_state);
-		if (n == 0) {
+		if (!w.Ready() && w.Sleep(source.interrupt_state)) {
 			return SourceResultType::BLOCKED;
 		}
-		Emit(src, n, got, out);
-		return SourceResultType::HAVE_MORE_OUTPUT;
 	}
+}
 
-private:
-	//! The input with the requests appended.
-	DataChunk &Requests(InferenceSinkState &s, DataChunk &in) const {
-		if (requests.empty()) {
-			return in;
-		}
-		s.extra.Reset();
-		s.executor.Execute(in, s.extra);
-		for (idx_t i = 0; i < in.ColumnCount(); i++) {
-			s.full.data[i].Reference(in.data[i]);
-		}
-		for (idx_t i = 0; i < requests.size(); i++) {
-			s.full.data[in.ColumnCount() + i].Reference(s.extra.data[i]);
-		}
-		s.full.SetCardinality(in.size());
-		return s.full;
-	}
+InferenceState::InferenceState(ClientContext &c, const PhysicalInference &op_p)
+    : op(op_p), context(c), window(make_shared_ptr<Window>(op_p.slots.size(), Settings::Get<PreserveInsertionOrderSetting>(c))),
+      ratio(MaxErrorRatio(c)) {
+	Sleeper::Open(window, EnvOf(c), c.GetConnectionId());
+	auto w = window;
+	input_woke = make_shared_ptr<WakeTask>([w]() { w->Wake(); });
+	// What is above may have enough (LIMIT): the pipeline then unblocks its source.
+	stopped = make_shared_ptr<WakeTask>([w]() { goHsClose(w->id); });
+	BlockTask(Lock(), InterruptState(weak_ptr<Task>(stopped)));
+}
 
-	//! Moves the answers of up to max finished rows, in order, into got; registers the waiter when there are none.
-	idx_t Take(Batch &b, double ratio, idx_t max, vector<Batch::Row> &got, const InterruptState &waiter) const {
-		const idx_t w = slots.size();
-		lock_guard<mutex> l(b.lk);
-		b.CheckErrors(ratio);
-		idx_t n = 0;
-		for (; n < max; n++) {
-			bool ready = true;
-			for (idx_t k = 0; k < w && ready; k++) {
-				ready = b.rows[n * w + k].status != Batch::PENDING;
-			}
-			if (!ready) {
-				break;
-			}
-		}
-		if (n == 0) {
-			b.waiter = waiter;
-			b.waiting = true;
-			return 0;
-		}
-		for (idx_t i = 0; i < n * w; i++) {
-			got.push_back(std::move(b.rows.front()));
-			b.rows.pop_front();
-		}
-		b.base += n * w;
-		return n;
-	}
+InferenceState::~InferenceState() {
+	Sleeper::Close(window->id);
+}
 
-	void Emit(InferenceSourceState &src, idx_t n, const vector<Batch::Row> &got, DataChunk &out) const {
-		const idx_t w = slots.size();
-		SelectionVector sel(n);
-		for (idx_t i = 0; i < n; i++) {
-			sel.set_index(i, src.offset + i);
+void InferenceState::Shut() {
+	Sleeper::Close(window->id);
+	running.reset();
+	executor.reset();
+	for (auto &p : op.input) {
+		p->ClearSource(); // may hold locks of tables
+	}
+	window->Clear();
+	extra.Destroy();
+	kept.Destroy();
+}
+
+void InferenceState::Start() {
+	started = true;
+	for (auto c : op.kept) {
+		kept_types.push_back(op.types[c]);
+	}
+	if (!kept_types.empty()) {
+		kept.InitializeEmpty(kept_types);
+	}
+	if (!op.requests.empty()) {
+		executor = make_uniq<ExpressionExecutor>(context, op.requests);
+		vector<LogicalType> t(op.requests.size(), LogicalType::VARCHAR);
+		extra.Initialize(Allocator::Get(context), t);
+	}
+	for (auto &p : op.input) { // a recursive CTE runs them again
+		for (auto &o : p->GetOperators()) {
+			o.get().op_state.reset();
 		}
-		for (idx_t c = 0; c < out.ColumnCount(); c++) {
-			if (std::find(slots.begin(), slots.end(), c) == slots.end()) {
-				out.data[c].Slice(src.chunk.data[c], sel, n);
+		p->ClearSource();
+	}
+}
+
+InferenceState::Input InferenceState::Pull() {
+	if (!started) {
+		Start();
+	}
+	while (pipeline < op.input.size()) {
+		auto &p = *op.input[pipeline];
+		if (!running) {
+			p.Reset();
+			p.GetSink()->sink_state->Cast<InferenceSink>().target = this;
+			running = make_uniq<PipelineExecutor>(context, p);
+			running->SetTaskForInterrupts(weak_ptr<Task>(input_woke));
+		}
+		switch (running->Execute(1)) {
+		case PipelineExecuteResult::NOT_FINISHED:
+			return Input::MORE;
+		case PipelineExecuteResult::INTERRUPTED:
+			return Input::ASLEEP;
+		case PipelineExecuteResult::FINISHED:
+			running.reset();
+			pipeline++;
+		}
+	}
+	return Input::ENDED;
+}
+
+void InferenceState::Sink(DataChunk &in) {
+	const idx_t n = in.size(), made = op.requests.size(), w = op.slots.size(), there = w - made;
+	if (made > 0) {
+		extra.Reset();
+		executor->Execute(in, extra);
+	}
+	vector<string> requests(n * w);
+	for (idx_t k = 0; k < w; k++) {
+		auto &v = k < there ? in.data[op.slots[k]] : extra.data[k - there];
+		UnifiedVectorFormat f;
+		v.ToUnifiedFormat(n, f);
+		for (idx_t r = 0; r < n; r++) {
+			auto ix = f.sel->get_index(r);
+			if (f.validity.RowIsValid(ix)) {
+				requests[r * w + k] = UnifiedVectorFormat::GetData<string_t>(f)[ix].GetString();
 			}
 		}
-		for (idx_t k = 0; k < w; k++) {
-			PutAnswers(out.data[slots[k]], n, [&](idx_t i) -> const Batch::Row & { return got[i * w + k]; });
-		}
-		out.SetCardinality(n);
-		src.offset += n;
 	}
-};
+	for (idx_t i = 0; i < op.kept.size(); i++) {
+		kept.data[i].Reference(in.data[op.kept[i]]);
+	}
+	kept.SetCardinality(n);
+	window->Add(Allocator::Get(context), kept, kept_types, requests, n);
+	if (unsent.empty()) {
+		oldest = std::chrono::steady_clock::now();
+	}
+	for (auto &r : requests) {
+		waiting += r.empty() ? 0 : 1;
+		unsent.push_back(std::move(r));
+	}
+}
+
+void InferenceState::Submit(bool now) {
+	if (unsent.empty()) {
+		return;
+	}
+	const idx_t enough = submitted == 0 ? first_part : LATER_PART;
+	if (!now && waiting < enough && std::chrono::steady_clock::now() - oldest < PATIENCE) {
+		return;
+	}
+	vector<hs_str> reqs(unsent.size());
+	for (idx_t i = 0; i < unsent.size(); i++) {
+		reqs[i] = unsent[i].empty() ? hs_str {nullptr, 0} : hs_str {unsent[i].data(), unsent[i].size()};
+	}
+	auto first = submitted;
+	submitted += reqs.size();
+	goHsSubmit(window->env, window->conn, window->id, first, reqs.size(), reqs.data());
+	unsent.clear();
+	waiting = 0;
+}
 
 vector<ColumnBinding> LogicalInference::GetColumnBindings() {
 	auto b = children[0]->GetColumnBindings();

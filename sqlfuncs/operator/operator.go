@@ -11,7 +11,6 @@ import (
 	"context"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"unsafe"
 
 	duckdb "github.com/duckdb/duckdb-go-bindings"
@@ -183,60 +182,6 @@ func find(env uint64) *Attachment {
 	return attachments.byID[env]
 }
 
-// running is an operator whose calls are being answered.
-type running struct {
-	ctx    context.Context // ends with its statement, with the operator, or with the attachment
-	cancel context.CancelFunc
-	tail   chan struct{} // closed when the part submitted last is nearly done
-}
-
-// nearly is how many calls a part of an operator's input has left when the next
-// part starts: enough to keep every slot busy. Rows leave in order, so an earlier
-// start would only delay the first ones.
-const nearly = 512
-
-// open gives operator op's context, what its next part waits for (nil: nothing),
-// and what that part closes when it is nearly done.
-func (a *Attachment) open(conn, op uint64) (ctx context.Context, wait <-chan struct{}, done chan struct{}) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	r := a.ops[op]
-	if r == nil {
-		parent := a.stmts[conn]
-		if parent == nil {
-			parent = context.Background()
-		}
-		r = &running{}
-		r.ctx, r.cancel = context.WithCancel(parent)
-		a.ops[op] = r
-		attachments.Lock()
-		attachments.ops[op] = a
-		attachments.Unlock()
-	}
-	if a.done {
-		r.cancel()
-	}
-	wait, r.tail = r.tail, make(chan struct{})
-	return r.ctx, wait, r.tail
-}
-
-func closeOperator(op uint64) {
-	attachments.Lock()
-	a := attachments.ops[op]
-	delete(attachments.ops, op)
-	attachments.Unlock()
-	if a == nil {
-		return
-	}
-	a.mu.Lock()
-	r := a.ops[op]
-	delete(a.ops, op)
-	a.mu.Unlock()
-	if r != nil {
-		r.cancel()
-	}
-}
-
 // message is an error as it travels through DuckDB: the code in brackets is read
 // back by database.
 func message(err error) string {
@@ -264,44 +209,6 @@ func answer(op, idx uint64, a Answer) {
 	}
 	p, n := cText(s)
 	C.hs_complete(C.uint64_t(op), C.uint64_t(idx), status, p, n)
-}
-
-// part is what an operator hands over in one call: calls, the row each is of, and
-// its place among the operator's parts.
-type part struct {
-	op    uint64
-	calls []Call
-	index []uint64
-	wait  <-chan struct{}
-	done  chan struct{}
-}
-
-func (a *Attachment) run(ctx context.Context, p part) {
-	defer a.wg.Done()
-	release := sync.OnceFunc(func() { close(p.done) })
-	defer release()
-	defer func() {
-		if r := recover(); r != nil {
-			fail(p.op, panicText(r))
-		}
-	}()
-	if p.wait != nil {
-		select {
-		case <-p.wait:
-		case <-ctx.Done(): // Run says so for each row
-		}
-	}
-	var left atomic.Int64
-	left.Store(int64(len(p.calls)))
-	err := a.handler.Run(ctx, p.calls, func(i int, an Answer) {
-		answer(p.op, p.index[i], an)
-		if left.Add(-1) <= nearly {
-			release()
-		}
-	})
-	if err != nil {
-		fail(p.op, message(err))
-	}
 }
 
 func fail(op uint64, text string) {

@@ -1,0 +1,127 @@
+package operator
+
+import (
+	"context"
+	"sync"
+)
+
+// An operator hands its calls over as its input comes. They are put to the Handler
+// in batches: one at once, the next when those that are there are nearly answered,
+// so that no slot of the engine waits. Answers leave in order, so an earlier start would
+// only delay the first ones.
+const (
+	// nearly is how many calls are unanswered when more are put to the Handler.
+	nearly = 512
+	// atOnce bounds the batches of one operator whose input comes in trickles.
+	atOnce = 64
+	// largest is the most calls that one batch has.
+	largest = 4096
+)
+
+// running is an operator whose calls are being answered.
+type running struct {
+	a      *Attachment
+	op     uint64
+	ctx    context.Context // ends with its statement, with the operator, or with the attachment
+	cancel context.CancelFunc
+
+	mu          sync.Mutex // guards what follows
+	calls       []Call     // not yet put to the Handler
+	index       []uint64   // the row that each is of
+	outstanding int        // put, and not answered
+	batches     int        // put, and not all answered
+}
+
+// open is the running of operator op, made when it is new.
+func (a *Attachment) open(conn, op uint64) *running {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := a.ops[op]
+	if r == nil {
+		parent := a.stmts[conn]
+		if parent == nil {
+			parent = context.Background()
+		}
+		r = &running{a: a, op: op}
+		r.ctx, r.cancel = context.WithCancel(parent)
+		a.ops[op] = r
+		attachments.Lock()
+		attachments.ops[op] = a
+		attachments.Unlock()
+	}
+	if a.done {
+		r.cancel()
+	}
+	return r
+}
+
+func closeOperator(op uint64) {
+	attachments.Lock()
+	a := attachments.ops[op]
+	delete(attachments.ops, op)
+	attachments.Unlock()
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	r := a.ops[op]
+	delete(a.ops, op)
+	a.mu.Unlock()
+	if r != nil {
+		r.cancel()
+	}
+}
+
+// feed takes more calls.
+func (r *running) feed(calls []Call, index []uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls, r.index = append(r.calls, calls...), append(r.index, index...)
+	r.pump()
+}
+
+// pump puts calls to the Handler when it is time. The caller has mu.
+func (r *running) pump() {
+	for len(r.calls) > 0 && r.outstanding <= nearly && r.batches < atOnce {
+		n := min(len(r.calls), largest)
+		calls, index := r.calls[:n:n], r.index[:n:n]
+		r.calls, r.index = r.calls[n:], r.index[n:]
+		if len(r.calls) == 0 {
+			r.calls, r.index = nil, nil
+		}
+		r.outstanding += n
+		r.batches++
+		r.a.wg.Add(1)
+		go r.answer(calls, index)
+	}
+}
+
+// answer has the Handler answer a batch.
+func (r *running) answer(calls []Call, index []uint64) {
+	defer r.a.wg.Done()
+	left := len(calls)
+	defer func() {
+		if p := recover(); p != nil {
+			fail(r.op, panicText(p))
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.batches--
+		r.outstanding -= left // those that an error left without an answer
+		left = 0
+		r.pump()
+	}()
+	err := r.a.handler.Run(r.ctx, calls, func(i int, an Answer) {
+		answer(r.op, index[i], an)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.outstanding--
+		left--
+		if r.outstanding <= nearly {
+			r.pump()
+		}
+	})
+	if err != nil {
+		fail(r.op, message(err))
+	}
+}

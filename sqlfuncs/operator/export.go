@@ -26,6 +26,13 @@ func panicText(r any) string {
 	return fmt.Sprintf("[%s] a defect in hyprstream: %v", errs.Internal, r)
 }
 
+//export goHsOpen
+func goHsOpen(env, conn, op C.uint64_t, l C.hs_limits) {
+	if a := find(uint64(env)); a != nil {
+		a.begin(uint64(conn), uint64(op), Limits{Query: uint64(l.query), Rows: int64(l.rows), Tokens: int64(l.tokens), Seconds: float64(l.seconds)})
+	}
+}
+
 //export goHsSubmit
 func goHsSubmit(env, conn, op, first, n C.uint64_t, reqs *C.hs_str) {
 	a := find(uint64(env))

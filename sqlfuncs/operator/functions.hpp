@@ -201,7 +201,7 @@ static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
 	b->real = b->pending;
 	if (b->pending > 0) {
 		auto &context = state.GetContext();
-		Sleeper::Open(b, bind.env, context.GetConnectionId());
+		Sleeper::Open(b, context);
 		struct Closer {
 			uint64_t id;
 			~Closer() {

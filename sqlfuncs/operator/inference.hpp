@@ -46,7 +46,7 @@ struct InferenceSinkState : public GlobalSinkState {
 			extra.Initialize(Allocator::Get(c), t);
 			full.InitializeEmpty(types);
 		}
-		Sleeper::Open(batch, EnvOf(c), c.GetConnectionId());
+		Sleeper::Open(batch, c);
 	}
 	~InferenceSinkState() override {
 		Sleeper::Close(batch->id);

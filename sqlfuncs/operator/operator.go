@@ -201,23 +201,27 @@ func (a *Attachment) open(conn, op uint64) (ctx context.Context, wait <-chan str
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r := a.ops[op]
-	if r == nil {
-		parent := a.stmts[conn]
-		if parent == nil {
-			parent = context.Background()
-		}
-		r = &running{}
-		r.ctx, r.cancel = context.WithCancel(parent)
-		a.ops[op] = r
-		attachments.Lock()
-		attachments.ops[op] = a
-		attachments.Unlock()
-	}
 	if a.done {
 		r.cancel()
 	}
 	wait, r.tail = r.tail, make(chan struct{})
 	return r.ctx, wait, r.tail
+}
+
+// begin makes operator op known: its context is its statement's, with limits.
+func (a *Attachment) begin(conn, op uint64, limits Limits) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	parent := a.stmts[conn]
+	if parent == nil {
+		parent = context.Background()
+	}
+	r := &running{}
+	r.ctx, r.cancel = context.WithCancel(context.WithValue(parent, limitsKey{}, limits))
+	a.ops[op] = r
+	attachments.Lock()
+	attachments.ops[op] = a
+	attachments.Unlock()
 }
 
 func closeOperator(op uint64) {

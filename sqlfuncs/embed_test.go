@@ -75,8 +75,8 @@ func TestEmbedRowsToModel(t *testing.T) {
 			t.Errorf("%s: batches %v, want %v", c.sql, got, c.want)
 		}
 	}
-	plan := strings.Join(d.must("EXPLAIN SELECT embed('m', body) FROM t"), "")
-	if !strings.Contains(plan, "INFERENCE") || !strings.Contains(plan, "Calls: embed") {
+	plan := d.plan("EXPLAIN SELECT embed('m', body) FROM t")
+	if !strings.Contains(plan, "INFERENCE; Calls:; embed; model m") {
 		t.Errorf("the operator is not in %s", plan)
 	}
 }

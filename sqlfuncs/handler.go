@@ -19,6 +19,7 @@ type Engine interface {
 	Stream(ctx context.Context, req inference.Request, chunk func(inference.Chunk) error) error
 	Embed(ctx context.Context, model string, texts []string, done func(i int, v inference.Embedding)) error
 	CountTokens(ctx context.Context, model string, texts []string) ([]int, error)
+	Rate(ctx context.Context, model string) (inference.Rate, error)
 }
 
 // Statements runs the statements that DuckDB cannot parse (CREATE MODEL …).

@@ -160,6 +160,8 @@ func (e *countingEngine) CountTokens(_ context.Context, _ string, texts []string
 	return out, nil
 }
 
+func (e *countingEngine) Rate(context.Context, string) (inference.Rate, error) { return e.rate, nil }
+
 type fakeRegistry struct{}
 
 func (fakeRegistry) Model(name string) (inference.Model, error) {

@@ -45,6 +45,13 @@ func (h *history) add(function string, c inference.Completion) {
 	h.seen[k] = s
 }
 
+// of is what a function's rows have cost on a model.
+func (h *history) of(function, model string) spent {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.seen[work{function, model}]
+}
+
 // written is what rows have cost for which the model wrote an answer.
 func (h *history) written(model string) (sum spent) {
 	h.mu.Lock()
@@ -75,4 +82,14 @@ func (s spent) share() float64 {
 		return 0
 	}
 	return float64(s.shared) / float64(s.prompt)
+}
+
+// mean is what a row has cost: tokens of its prompt and of its answer, of which
+// there are at most so many (0: no bound is known). rows must not be 0.
+func (s spent) mean(most int64) (prompt, answer float64) {
+	prompt, answer = float64(s.prompt)/float64(s.rows), float64(s.completion)/float64(s.rows)
+	if most > 0 {
+		answer = min(answer, float64(most))
+	}
+	return prompt, answer
 }

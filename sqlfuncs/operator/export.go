@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"unsafe"
 
 	"hyprstream/errs"
@@ -93,6 +94,21 @@ func goHsCheck(env C.uint64_t, req C.hs_str) (out *C.char) {
 		return C.CString(message(err))
 	}
 	return nil
+}
+
+//export goHsExplain
+func goHsExplain(env C.uint64_t, req C.hs_str, rows C.uint64_t) (out *C.char) {
+	defer func() {
+		if r := recover(); r != nil {
+			out = C.CString(panicText(r))
+		}
+	}()
+	a := find(uint64(env))
+	c, err := decode(goBytes(req))
+	if a == nil || err != nil {
+		return C.CString("the engine is gone")
+	}
+	return C.CString(strings.Join(a.handler.Explain(c, int64(rows)), "\n"))
 }
 
 //export goHsParse

@@ -105,7 +105,7 @@ public:
 	}
 	InsertionOrderPreservingMap<string> ParamsToString() const override {
 		InsertionOrderPreservingMap<string> r;
-		r["Calls"] = StringUtil::Join(calls, calls.size(), "\n", [](const Called &c) { return c.name; });
+		r["Calls"] = StringUtil::Join(calls, calls.size(), "\n", [&](const Called &c) { return c.Explain(estimated_cardinality); });
 		SetEstimatedCardinality(r, estimated_cardinality);
 		return r;
 	}

@@ -11,7 +11,7 @@ import (
 // clientSettings are the settings a client may change although the rest is
 // locked: they are its session's own and reach no file.
 var clientSettings = []string{
-	"ai_max_error_ratio",
+	"ai_max_error_ratio", "ai_max_rows", "ai_max_tokens", "ai_max_seconds",
 	"timezone", "calendar",
 	"errors_as_json", "enable_progress_bar", "progress_bar_time",
 	"scalar_subquery_error_on_multiple_rows", "order_by_non_integer_literal",

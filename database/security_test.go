@@ -48,6 +48,7 @@ func TestLocked(t *testing.T) {
 		{"SET TimeZone = 'UTC'", ""},
 		{"SET search_path = 'main'", ""},
 		{"SET ai_max_error_ratio = 0.5", ""},
+		{"SET ai_max_rows = 5; SET ai_max_tokens = NULL; SET ai_max_seconds = 0.5; RESET ai_max_rows; RESET ai_max_seconds", ""},
 		{"SET VARIABLE v = 1", ""},
 		{"SELECT * FROM duckdb_settings()", ""},
 		{"CREATE TABLE big AS SELECT range AS i, md5(range::VARCHAR) AS s FROM range(100000)", ""},

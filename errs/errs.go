@@ -31,6 +31,7 @@ const (
 	EngineDied        Code = "ENGINE_DIED"        // the model's process ended while it worked
 	EngineUnavailable Code = "ENGINE_UNAVAILABLE" // the model's process could not be started
 	QueueFull         Code = "QUEUE_FULL"         // admission refused
+	BudgetExceeded    Code = "BUDGET_EXCEEDED"    // ai_max_rows, ai_max_tokens or ai_max_seconds is reached
 	Internal          Code = "INTERNAL"           // a defect of ours
 )
 

@@ -32,6 +32,7 @@ var grpcCodes = map[errs.Code]codes.Code{
 	errs.OutOfMemory:       codes.ResourceExhausted,
 	errs.DiskFull:          codes.ResourceExhausted,
 	errs.QueueFull:         codes.ResourceExhausted,
+	errs.BudgetExceeded:    codes.ResourceExhausted,
 	errs.Timeout:           codes.DeadlineExceeded,
 	errs.Cancelled:         codes.Canceled,
 	errs.EngineDied:        codes.Unavailable,

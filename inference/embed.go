@@ -29,12 +29,24 @@ func (e *Engine) Embed(ctx context.Context, model string, texts []string, done f
 	for i, t := range texts {
 		rows[t] = append(rows[t], i)
 	}
+	if gate := GateOf(ctx); gate != nil && len(rows) > 0 {
+		if err := gate.Rows(len(rows)); err != nil {
+			return err
+		}
+	}
+	admitted := false
 	return e.twice(ctx, m.Name, func(l *live) error {
 		var left []string
 		for i, t := range texts {
 			if r := rows[t]; len(r) > 0 && r[0] == i {
 				left = append(left, t)
 			}
+		}
+		if !admitted {
+			if err := admitTexts(ctx, l, left); err != nil {
+				return err
+			}
+			admitted = true
 		}
 		err := l.proc.Embed(ctx, left, func(v worker.Vector) {
 			if v.Index < 0 || v.Index >= len(left) {

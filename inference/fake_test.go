@@ -236,6 +236,15 @@ func (p *process) Tokenize(_ context.Context, texts [][]decode.Segment, _ bool) 
 	return out, nil
 }
 
+// TokenizeWhole puts a token on either side of a text's bytes.
+func (p *process) TokenizeWhole(ctx context.Context, texts []string) ([][]decode.Token, error) {
+	segments := make([][]decode.Segment, len(texts))
+	for i, t := range texts {
+		segments[i] = []decode.Segment{{Text: "^" + t + "$"}}
+	}
+	return p.Tokenize(ctx, segments, false)
+}
+
 func (p *process) Detokenize(_ context.Context, tokens []decode.Token) (string, error) {
 	var b []byte
 	for _, t := range tokens {

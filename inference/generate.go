@@ -30,6 +30,9 @@ func (e *Engine) Generate(ctx context.Context, reqs []Request, done func(i int, 
 	if err != nil {
 		return err
 	}
+	if err := announce(ctx, groups); err != nil {
+		return err
+	}
 	ended := make(chan *group)
 	start := func(g *group) {
 		go func() {
@@ -85,6 +88,8 @@ type row struct {
 	plain    bool
 	finished bool
 	key      *CacheKey // under which its answer is kept; nil: it is not
+
+	announced, admitted bool // to the Gate
 }
 
 // group checks requests, resolves their models and sorts them.
@@ -228,6 +233,9 @@ func (g *group) submit(ctx context.Context, l *live) error {
 	reqs, rows = g.fromCache(l, reqs, rows)
 	if len(reqs) == 0 {
 		return nil
+	}
+	if err := admit(ctx, l, reqs, rows); err != nil {
+		return err
 	}
 	err := l.proc.Submit(ctx, reqs, func(ev decode.Event) {
 		if ev.Result != nil && ev.Index >= 0 && ev.Index < len(rows) {

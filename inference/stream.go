@@ -24,6 +24,12 @@ func (e *Engine) Stream(ctx context.Context, req Request, chunk func(Chunk) erro
 	if err := normalise(&req); err != nil {
 		return s.end("", &Completion{Model: m.Name, Err: err})
 	}
+	if gate := GateOf(ctx); gate != nil {
+		s.row.announced = true
+		if err := gate.Rows(1); err != nil {
+			return err
+		}
+	}
 	for attempt := 1; ; attempt++ {
 		l, err := e.acquire(ctx, m.Name, nil)
 		if err != nil {
@@ -63,6 +69,9 @@ func (s *stream) run(ctx context.Context, l *live) error {
 	req, rowErr := s.e.request(ctx, l, &s.row, s.known)
 	if rowErr != nil {
 		return s.end("", &Completion{Model: s.model, Err: rowErr})
+	}
+	if err := admit(ctx, l, []decode.Request{req}, []*row{&s.row}); err != nil {
+		return err
 	}
 	req.Stream = true
 	s.trim = trimmer{on: s.row.plain}

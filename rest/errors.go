@@ -58,6 +58,8 @@ func statusOf(err error) int {
 		return http.StatusBadRequest
 	case errs.QueueFull:
 		return http.StatusTooManyRequests
+	case errs.BudgetExceeded:
+		return http.StatusPaymentRequired // clients retry a 429 by themselves, which would spend again
 	case errs.Timeout:
 		return http.StatusGatewayTimeout
 	case errs.Cancelled:

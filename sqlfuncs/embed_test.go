@@ -70,8 +70,8 @@ func TestEmbedRowsToModel(t *testing.T) {
 	} {
 		d.asks(c.sql, c.want)
 	}
-	plan := strings.Join(d.must("EXPLAIN SELECT embed('m', body) FROM t"), "")
-	if !strings.Contains(plan, "INFERENCE") || !strings.Contains(plan, "Calls: embed") {
+	plan := d.plan("EXPLAIN SELECT embed('m', body) FROM t")
+	if !strings.Contains(plan, "INFERENCE; Calls:; embed; model m") {
 		t.Errorf("the operator is not in %s", plan)
 	}
 }

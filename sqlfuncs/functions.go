@@ -104,11 +104,16 @@ func macro(name, first string, args []string, opts []option) string {
 func functions() operator.Functions {
 	promptOrMessages := []int{1, 2}
 	return operator.Functions{
-		Settings: []operator.Setting{{
-			Name:        "ai_max_error_ratio",
-			Description: "Share of rows that may fail (and be NULL) before the statement does",
-			Type:        "DOUBLE", Default: "0.1",
-		}},
+		Settings: []operator.Setting{
+			{Name: "ai_max_error_ratio", Type: "DOUBLE", Default: "0.1",
+				Description: "Share of rows that may fail (and be NULL) before the statement does"},
+			{Name: "ai_max_rows", Type: "BIGINT", Default: "0",
+				Description: "Distinct rows that models may compute for a statement; 0: any number"},
+			{Name: "ai_max_tokens", Type: "BIGINT", Default: "0",
+				Description: "Prompt and completion tokens that models may compute for a statement; 0: any number"},
+			{Name: "ai_max_seconds", Type: "DOUBLE", Default: "0",
+				Description: "Seconds that models may work for a statement; 0: any number"},
+		},
 		Scalars: append([]operator.Scalar{
 			{Fn: fnGenerate, Name: "__generate", Args: columns(generateOptions), Returns: "VARCHAR", Lift: true,
 				Groups: [][]int{{0}, promptOrMessages}},

@@ -19,6 +19,7 @@ type Engine interface {
 	Stream(ctx context.Context, req inference.Request, chunk func(inference.Chunk) error) error
 	Embed(ctx context.Context, model string, texts []string, done func(i int, v inference.Embedding)) error
 	CountTokens(ctx context.Context, model string, texts []string) ([]int, error)
+	Rate(ctx context.Context, model string) (inference.Rate, error)
 }
 
 // Statements runs the statements that DuckDB cannot parse (CREATE MODEL …).
@@ -38,10 +39,13 @@ type Deps struct {
 // Register puts the functions, the operator and the statements into db. Detach
 // the attachment after the last connection and before the database is closed.
 func Register(db duckdb.Database, d Deps) (*operator.Attachment, error) {
-	return operator.Attach(db, &handler{d}, functions())
+	return operator.Attach(db, &handler{Deps: d}, functions())
 }
 
-type handler struct{ Deps }
+type handler struct {
+	Deps
+	history history
+}
 
 func (h *handler) Parse(sql string) (bool, error) { return h.Statements.Parse(sql) }
 
@@ -95,6 +99,21 @@ func (h *handler) Check(c operator.Call) error {
 
 // Run answers a batch: of one function, or of several that can be lifted.
 func (h *handler) Run(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
+	ctx, explain, leave := h.watched(ctx)
+	defer leave()
+	return explain(h.run(ctx, calls, func(i int, a operator.Answer) {
+		var err error
+		if a.Err != nil {
+			err = a.Err
+		}
+		if err = explain(err); errs.CodeOf(err) == errs.BudgetExceeded {
+			a = operator.Answer{Err: asError(err), Fail: true}
+		}
+		done(i, a)
+	}))
+}
+
+func (h *handler) run(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
 	var vectors, others []int
 	for i, c := range calls {
 		if c.Fn == fnEmbed {
@@ -135,7 +154,7 @@ func (h *handler) both(ctx context.Context, calls []operator.Call, one, other []
 			for i, row := range rows {
 				mine[i] = calls[row]
 			}
-			failed[part] = h.Run(ctx, mine, func(i int, a operator.Answer) {
+			failed[part] = h.run(ctx, mine, func(i int, a operator.Answer) {
 				mu.Lock()
 				defer mu.Unlock()
 				done(rows[i], a)

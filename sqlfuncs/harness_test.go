@@ -19,16 +19,18 @@ import (
 
 // countingEngine answers "<model:prompt>" and remembers how many rows reached it.
 // Of what it is to score, texts that are in the prompt have the score -0.5, others
-// a third of their length below 0. Prompts that begin with "fail" fail; a step makes it take its time.
+// a third of their length below 0. It asks the gate as the real engine does, and
+// takes a prompt's words for its tokens and each answer for one. Prompts that begin with "fail" fail; a step makes it take its time.
 type countingEngine struct {
 	mu        sync.Mutex
 	batches   []int
 	step      time.Duration
-	backwards bool // the last of a batch is answered first
+	backwards bool           // the last of a batch is answered first
 	answered  map[string]int // by model
 	cancelled int
-	streaming int // streams that run
-	meanwhile int // batches that came while one ran
+	streaming int            // streams that run
+	meanwhile int            // batches that came while one ran
+	rate      inference.Rate // what is said to have been measured; set before the engine works
 }
 
 func (e *countingEngine) take() []int {
@@ -45,7 +47,30 @@ func (e *countingEngine) setStep(d time.Duration) {
 	e.step = d
 }
 
+// ask is what the real engine asks the gate.
+func (e *countingEngine) ask(ctx context.Context, texts []string) error {
+	gate := inference.GateOf(ctx)
+	if gate == nil {
+		return nil
+	}
+	if err := gate.Rows(len(texts)); err != nil {
+		return err
+	}
+	return gate.Work(inference.Work{Model: "m", Write: len(texts), Rate: func() inference.Rate { return e.rate },
+		Prompts: func() (int, error) { return len(strings.Fields(strings.Join(texts, " "))), nil }})
+}
+
+func promptsOf(reqs []inference.Request) (texts []string) {
+	for _, r := range reqs {
+		texts = append(texts, r.Prompt)
+	}
+	return texts
+}
+
 func (e *countingEngine) Generate(ctx context.Context, reqs []inference.Request, done func(int, inference.Completion)) error {
+	if err := e.ask(ctx, promptsOf(reqs)); err != nil {
+		return err
+	}
 	e.mu.Lock()
 	e.batches = append(e.batches, len(reqs))
 	step, backwards := e.step, e.backwards
@@ -68,7 +93,8 @@ func (e *countingEngine) Generate(ctx context.Context, reqs []inference.Request,
 				return errs.Wrap(ctx.Err(), errs.Cancelled, "generate", "cancelled")
 			}
 		}
-		c := inference.Completion{Text: "<" + r.Model + ":" + r.Prompt + ">", FinishReason: "stop", Model: r.Model}
+		c := inference.Completion{Text: "<" + r.Model + ":" + r.Prompt + ">", FinishReason: "stop", Model: r.Model,
+			PromptTokens: len(strings.Fields(r.Prompt)), CompletionTokens: 1}
 		for _, m := range r.Messages {
 			c.Text += m.Role + "=" + m.Content + ";"
 		}
@@ -114,6 +140,9 @@ func (e *countingEngine) Stream(ctx context.Context, r inference.Request, chunk 
 		e.streaming--
 		e.mu.Unlock()
 	}()
+	if err := e.ask(ctx, []string{r.Prompt}); err != nil {
+		return err
+	}
 	for i, w := range strings.SplitAfter(r.Prompt, " ") {
 		if err := chunk(inference.Chunk{Seq: i, Text: w, Token: int32(i)}); err != nil {
 			return err
@@ -131,7 +160,10 @@ func (e *countingEngine) Stream(ctx context.Context, r inference.Request, chunk 
 }
 
 // Embed gives a text's length, its last byte and a fraction that needs 9 digits.
-func (e *countingEngine) Embed(_ context.Context, model string, texts []string, done func(int, inference.Embedding)) error {
+func (e *countingEngine) Embed(ctx context.Context, model string, texts []string, done func(int, inference.Embedding)) error {
+	if err := e.ask(ctx, texts); err != nil {
+		return err
+	}
 	e.mu.Lock()
 	e.batches = append(e.batches, len(texts))
 	e.mu.Unlock()
@@ -152,6 +184,8 @@ func (e *countingEngine) CountTokens(_ context.Context, _ string, texts []string
 	}
 	return out, nil
 }
+
+func (e *countingEngine) Rate(context.Context, string) (inference.Rate, error) { return e.rate, nil }
 
 type fakeRegistry struct{}
 

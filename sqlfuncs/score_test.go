@@ -147,7 +147,7 @@ func (c *counts) Row(_ string, done inference.Completion, rows int) {
 }
 
 func TestScoringIsRecorded(t *testing.T) {
-	h := &handler{Deps{Engine: &countingEngine{}, Registry: fakeRegistry{}}}
+	h := &handler{Deps: Deps{Engine: &countingEngine{}, Registry: fakeRegistry{}}}
 	text := func(s string) operator.Arg { return operator.Arg{Kind: operator.Text, Text: s} }
 	labels := func(l ...string) operator.Arg { return operator.Arg{Kind: operator.List, List: l} }
 	none := make([]operator.Arg, len(classifyOptions)-1)

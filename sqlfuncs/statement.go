@@ -11,8 +11,10 @@ import (
 
 // statement is what the operators of one SQL statement share: what the model was
 // asked and what it said, so that equal calls are one, wherever in the statement and
-// in whichever part of its input they are.
+// in whichever part of its input they are, and its budget.
 type statement struct {
+	purse purse // what it may spend
+
 	mu     sync.Mutex // guards what follows
 	asking map[digest]*asked
 	said   answers
@@ -34,7 +36,7 @@ type asked struct {
 type statementKey struct{}
 
 // WithStatement is the context of one SQL statement. Its operators and calls share
-// answers; dir is where they are put when there are many. Call end after the last one.
+// answers and the limits of ai_max_…; dir is where they are put when there are many. Call end after the last one.
 func WithStatement(ctx context.Context, dir string) (_ context.Context, end func()) {
 	s := newStatement(dir)
 	return context.WithValue(ctx, statementKey{}, s), s.end

@@ -11,6 +11,12 @@ import (
 // Stream makes the rows of a table function. A row's failure is the statement's:
 // there is no NULL to put in its place.
 func (h *handler) Stream(ctx context.Context, c operator.Call, row func([]*string)) error {
+	ctx, explain, leave := h.watched(ctx)
+	defer leave()
+	return explain(h.stream(ctx, c, row))
+}
+
+func (h *handler) stream(ctx context.Context, c operator.Call, row func([]*string)) error {
 	r, _, err := read(c, optionsOf(c.Fn))
 	if err != nil || r.null {
 		return err

@@ -144,6 +144,21 @@ func (p *Process) Tokenize(ctx context.Context, texts [][]decode.Segment, addBOS
 	return out, err
 }
 
+// TokenizeWhole gives the tokens of each text as Embed would compute them, with
+// what the vocabulary puts around a text.
+func (p *Process) TokenizeWhole(ctx context.Context, texts []string) ([][]decode.Token, error) {
+	if len(texts) == 0 {
+		return nil, nil
+	}
+	segments := make([][]decode.Segment, len(texts))
+	for i, t := range texts {
+		segments[i] = []decode.Segment{{Text: t}}
+	}
+	var out [][]decode.Token
+	err := p.ask(ctx, toChild{Tokenize: segments, Whole: true}, func(m *toParent) { out = m.Tokens })
+	return out, err
+}
+
 // Detokenize gives the text of tokens; see decode.Loop.Detokenize.
 func (p *Process) Detokenize(ctx context.Context, tokens []decode.Token) (string, error) {
 	var out string

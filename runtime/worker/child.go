@@ -163,7 +163,7 @@ func (c *child) read() {
 				c.serve(m.ID, func(ctx context.Context) toParent { return c.embed(ctx, m.ID, texts) })
 			}
 		case m.Tokenize != nil:
-			c.serve(m.ID, func(ctx context.Context) toParent { return c.tokenize(ctx, m.Tokenize, m.AddBOS) })
+			c.serve(m.ID, func(ctx context.Context) toParent { return c.tokenize(ctx, &m) })
 		case m.Stats:
 			stats := c.loop.Load().Stats()
 			c.post(toParent{ID: m.ID, Stats: &stats, Done: true})
@@ -229,13 +229,19 @@ func (c *child) embed(ctx context.Context, id uint64, texts []string) toParent {
 	return toParent{Failed: coded(err)}
 }
 
-func (c *child) tokenize(ctx context.Context, texts [][]decode.Segment, addBOS bool) toParent {
-	out := make([][]decode.Token, len(texts))
-	for i, segs := range texts {
+func (c *child) tokenize(ctx context.Context, m *toChild) toParent {
+	out := make([][]decode.Token, len(m.Tokenize))
+	for i, segs := range m.Tokenize {
 		if ctx.Err() != nil {
 			return toParent{Failed: errs.New(errs.Cancelled, "tokenize", "the request was cancelled")}
 		}
-		t, err := c.loop.Load().Tokenize(segs, addBOS)
+		var t []decode.Token
+		var err error
+		if m.Whole {
+			t, err = c.embedder.Load().model.TokenizeWhole(segs[0].Text)
+		} else {
+			t, err = c.loop.Load().Tokenize(segs, m.AddBOS)
+		}
 		if err != nil {
 			return toParent{Failed: coded(err)}
 		}

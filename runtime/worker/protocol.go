@@ -20,6 +20,7 @@ type toChild struct {
 	More       bool             // other parts of this Submit or Embed follow
 	Tokenize   [][]decode.Segment
 	AddBOS     bool // for Tokenize
+	Whole      bool // for Tokenize: as texts to be embedded
 	Detokenize []decode.Token
 	Stats      bool
 	Prefixes   bool

@@ -21,8 +21,8 @@ struct Sleeper {
 	string message;
 
 	virtual ~Sleeper() = default;
-	//! Registers under a new id.
-	static void Open(const shared_ptr<Sleeper> &s, uint64_t env, uint64_t conn);
+	//! Registers under a new id, within the limits that the settings ai_max_… put now.
+	static void Open(const shared_ptr<Sleeper> &s, ClientContext &context);
 	//! Ends the operator: Go cancels what runs and later completions find nothing.
 	static void Close(uint64_t id);
 	static shared_ptr<Sleeper> Lookup(uint64_t id);
@@ -79,6 +79,7 @@ struct RowStream : public Sleeper {
 
 uint64_t EnvOf(ClientContext &context);
 double MaxErrorRatio(ClientContext &context);
+hs_limits LimitsOf(ClientContext &context);
 //! The statement's error as DuckDB shows it; the code in brackets is read back by database.
 [[noreturn]] void Throw(const string &message);
 
@@ -86,12 +87,15 @@ static mutex registry_lock;
 static unordered_map<uint64_t, shared_ptr<Sleeper>> registry;
 static uint64_t registry_next = 1;
 
-void Sleeper::Open(const shared_ptr<Sleeper> &s, uint64_t env, uint64_t conn) {
-	lock_guard<mutex> l(registry_lock);
-	s->id = registry_next++;
-	s->env = env;
-	s->conn = conn;
-	registry[s->id] = s;
+void Sleeper::Open(const shared_ptr<Sleeper> &s, ClientContext &context) {
+	s->env = EnvOf(context);
+	s->conn = context.GetConnectionId();
+	{
+		lock_guard<mutex> l(registry_lock);
+		s->id = registry_next++;
+		registry[s->id] = s;
+	}
+	goHsOpen(s->env, s->conn, s->id, LimitsOf(context));
 }
 
 void Sleeper::Close(uint64_t id) {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"unsafe"
 
 	"hyprstream/errs"
@@ -24,6 +25,13 @@ func goBytes(s C.hs_str) []byte {
 
 func panicText(r any) string {
 	return fmt.Sprintf("[%s] a defect in hyprstream: %v", errs.Internal, r)
+}
+
+//export goHsOpen
+func goHsOpen(env, conn, op C.uint64_t, l C.hs_limits) {
+	if a := find(uint64(env)); a != nil {
+		a.begin(uint64(conn), uint64(op), Limits{Query: uint64(l.query), Rows: int64(l.rows), Tokens: int64(l.tokens), Seconds: float64(l.seconds)})
+	}
 }
 
 //export goHsSubmit
@@ -48,7 +56,9 @@ func goHsSubmit(env, conn, op, first, n C.uint64_t, reqs *C.hs_str) {
 	if len(calls) == 0 {
 		return
 	}
-	a.open(uint64(conn), uint64(op)).feed(calls, index)
+	if r := a.running(uint64(op)); r != nil {
+		r.feed(calls, index)
+	}
 }
 
 //export goHsStream
@@ -60,9 +70,10 @@ func goHsStream(env, conn, op C.uint64_t, req C.hs_str) {
 		C.hs_end(op, p, n)
 		return
 	}
-	r := a.open(uint64(conn), uint64(op))
-	a.wg.Add(1)
-	go a.stream(r.ctx, uint64(op), c)
+	if r := a.running(uint64(op)); r != nil {
+		a.wg.Add(1)
+		go a.stream(r.ctx, uint64(op), c)
+	}
 }
 
 //export goHsClose
@@ -84,6 +95,21 @@ func goHsCheck(env C.uint64_t, req C.hs_str) (out *C.char) {
 		return C.CString(message(err))
 	}
 	return nil
+}
+
+//export goHsExplain
+func goHsExplain(env C.uint64_t, req C.hs_str, rows C.uint64_t) (out *C.char) {
+	defer func() {
+		if r := recover(); r != nil {
+			out = C.CString(panicText(r))
+		}
+	}()
+	a := find(uint64(env))
+	c, err := decode(goBytes(req))
+	if a == nil || err != nil {
+		return C.CString("the engine is gone")
+	}
+	return C.CString(strings.Join(a.handler.Explain(c, int64(rows)), "\n"))
 }
 
 //export goHsParse

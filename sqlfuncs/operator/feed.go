@@ -14,7 +14,8 @@ const (
 	nearly = 512
 	// atOnce bounds the batches of one operator whose input comes in trickles.
 	atOnce = 64
-	// largest is the most calls that one batch has.
+	// largest is the most calls that one batch has, after the first: that has all there
+	// is, so that the limits of ai_max_… can refuse it before anything is computed.
 	largest = 4096
 )
 
@@ -28,31 +29,35 @@ type running struct {
 	mu          sync.Mutex // guards what follows
 	calls       []Call     // not yet put to the Handler
 	index       []uint64   // the row that each is of
+	begun       bool       // a batch was put
 	outstanding int        // put, and not answered
 	batches     int        // put, and not all answered
 }
 
-// open is the running of operator op, made when it is new.
-func (a *Attachment) open(conn, op uint64) *running {
+// begin makes operator op known: its context is its statement's, with limits.
+func (a *Attachment) begin(conn, op uint64, limits Limits) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r := a.ops[op]
-	if r == nil {
-		parent := a.stmts[conn]
-		if parent == nil {
-			parent = context.Background()
-		}
-		r = &running{a: a, op: op}
-		r.ctx, r.cancel = context.WithCancel(parent)
-		a.ops[op] = r
-		attachments.Lock()
-		attachments.ops[op] = a
-		attachments.Unlock()
+	parent := a.stmts[conn]
+	if parent == nil {
+		parent = context.Background()
 	}
+	r := &running{a: a, op: op}
+	r.ctx, r.cancel = context.WithCancel(context.WithValue(parent, limitsKey{}, limits))
 	if a.done {
 		r.cancel()
 	}
-	return r
+	a.ops[op] = r
+	attachments.Lock()
+	attachments.ops[op] = a
+	attachments.Unlock()
+}
+
+// running is operator op's, nil when it has ended.
+func (a *Attachment) running(op uint64) *running {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ops[op]
 }
 
 func closeOperator(op uint64) {
@@ -83,7 +88,11 @@ func (r *running) feed(calls []Call, index []uint64) {
 // pump puts calls to the Handler when it is time. The caller has mu.
 func (r *running) pump() {
 	for len(r.calls) > 0 && r.outstanding <= nearly && r.batches < atOnce {
-		n := min(len(r.calls), largest)
+		n := len(r.calls)
+		if r.begun {
+			n = min(n, largest)
+		}
+		r.begun = true
 		calls, index := r.calls[:n:n], r.index[:n:n]
 		r.calls, r.index = r.calls[n:], r.index[n:]
 		if len(r.calls) == 0 {

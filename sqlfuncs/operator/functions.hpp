@@ -6,6 +6,7 @@
 #include "duckdb/planner/expression.hpp"
 #include "duckdb/execution/expression_executor.hpp"
 #include "duckdb/planner/expression/bound_cast_expression.hpp"
+#include "duckdb/planner/expression/bound_constant_expression.hpp"
 #include "duckdb/planner/expression/bound_function_expression.hpp"
 
 namespace hyprstream {
@@ -21,12 +22,18 @@ struct CallSpec {
 
 //! The registered spec of e when it is one of our calls that has not been turned into a packer.
 const CallSpec *IsCall(const Expression &e);
-//! What EXPLAIN says of the call e: the SQL function's name.
+//! The SQL function's name of the call e.
 string CallName(const Expression &e);
+//! Has EXPLAIN say of the call e that it stays where it is.
+void NameInPlace(Expression &e);
 //! A call that became a request.
 struct Called {
-	string name;      //! what EXPLAIN says
+	string name;      //! the SQL function's
 	LogicalType type; //! of the answer; the request is VARCHAR
+	uint64_t env;
+	string request; //! packed; of its arguments only constants are known
+	//! What EXPLAIN says of the call, where so many rows are expected: lines.
+	string Explain(idx_t rows) const;
 };
 //! Makes the call e produce its packed request instead of its answer.
 Called ToRequest(Expression &e);
@@ -202,7 +209,7 @@ static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
 	b->real = b->pending;
 	if (b->pending > 0) {
 		auto &context = state.GetContext();
-		Sleeper::Open(b, bind.env, context.GetConnectionId());
+		Sleeper::Open(b, context);
 		struct Closer {
 			uint64_t id;
 			~Closer() {
@@ -227,6 +234,12 @@ static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
 }
 
 //===-------------------------------------------------------------- bind
+//! A constant as a request has it.
+static Value Plain(const Value &v, const LogicalType &parameter) {
+	return v.DefaultCastAs(parameter.id() == LogicalTypeId::LIST ? LogicalType::LIST(LogicalType::VARCHAR)
+	                                                             : LogicalType::VARCHAR);
+}
+
 void CheckRequest(uint64_t env, const RequestWriter &w) {
 	auto err = goHsCheck(env, w.View());
 	if (err) {
@@ -257,9 +270,7 @@ static unique_ptr<FunctionData> Bind(ClientContext &context, ScalarFunction &fun
 			function.arguments[i] = target;
 		}
 		if (a->IsFoldable() && !a->HasParameter()) {
-			w.Add(ExpressionExecutor::EvaluateScalar(context, *a).DefaultCastAs(
-			    function.arguments[i].id() == LogicalTypeId::LIST ? LogicalType::LIST(LogicalType::VARCHAR)
-			                                                      : LogicalType::VARCHAR));
+			w.Add(Plain(ExpressionExecutor::EvaluateScalar(context, *a), function.arguments[i]));
 		} else {
 			w.Unknown();
 		}
@@ -296,9 +307,30 @@ string CallName(const Expression &e) {
 	return !spec ? e.GetName() : StringUtil::StartsWith(spec->name, "__") ? spec->name.substr(2) : spec->name;
 }
 
+void NameInPlace(Expression &e) {
+	e.Cast<BoundFunctionExpression>().function.name = CallName(e) + " [in place]";
+}
+
+string Called::Explain(idx_t rows) const {
+	auto text = goHsExplain(env, {request.data(), request.size()}, rows);
+	string s(text);
+	free(text);
+	return s;
+}
+
 Called ToRequest(Expression &e) {
 	auto &f = e.Cast<BoundFunctionExpression>();
-	Called r {CallName(e), f.return_type};
+	auto &bind = f.bind_info->Cast<CallBindData>();
+	RequestWriter known(bind.spec.fn);
+	for (idx_t i = 0; i < f.children.size(); i++) {
+		auto &a = *f.children[i];
+		if (a.GetExpressionClass() == ExpressionClass::BOUND_CONSTANT) {
+			known.Add(Plain(a.Cast<BoundConstantExpression>().value, f.function.arguments[i]));
+		} else {
+			known.Unknown();
+		}
+	}
+	Called r {CallName(e), f.return_type, bind.env, std::move(known.out)};
 	f.function.name = REQUEST;
 	f.function.SetReturnType(LogicalType::VARCHAR);
 	f.return_type = LogicalType::VARCHAR;

@@ -46,6 +46,14 @@ typedef struct {
 	size_t ncolumns;
 } hs_table;
 
+// What the settings ai_max_… allow a statement; 0 is no limit. Limits hold for query,
+// DuckDB's number of the statement, over all its operators.
+typedef struct {
+	uint64_t query;
+	int64_t rows, tokens;
+	double seconds;
+} hs_limits;
+
 // Go -> C++, at start. db is a duckdb_database. 0 is success; else err is filled.
 int hs_attach(void *db, uint64_t env, char *err, size_t errlen);
 int hs_add_scalar(void *db, const hs_scalar *f, char *err, size_t errlen);
@@ -69,10 +77,12 @@ void hs_wake(uint64_t env, uint64_t conn);               // after duckdb_interru
 
 #ifdef __cplusplus
 // C++ -> Go. Text that Go returns is malloc'ed; the caller frees it.
+void goHsOpen(uint64_t env, uint64_t conn, uint64_t op, hs_limits limits); // op begins
 void goHsSubmit(uint64_t env, uint64_t conn, uint64_t op, uint64_t first, uint64_t n, hs_str *reqs);
 void goHsStream(uint64_t env, uint64_t conn, uint64_t op, hs_str req);
 void goHsClose(uint64_t op);
 char *goHsCheck(uint64_t env, hs_str req);                              // NULL: fine, else the error
+char *goHsExplain(uint64_t env, hs_str req, uint64_t rows);             // what is known of a call's cost, in lines
 int goHsParse(uint64_t env, hs_str sql, char **err);                    // 0 not ours, 1 ours, 2 error
 int goHsRun(uint64_t env, uint64_t conn, hs_str sql, char **out);       // 0: out is the status, 1: the error
 }

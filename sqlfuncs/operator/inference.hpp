@@ -99,7 +99,7 @@ struct InferenceState : public GlobalSourceState {
 	unique_ptr<ExpressionExecutor> executor;
 	DataChunk extra, kept;
 	shared_ptr<WakeTask> input_woke, stopped;
-	idx_t first_part = FIRST_PART;
+	bool limited; //! what may be spent is: as much as can be is known before the first token
 
 	//! Reads the input until there is something to do besides.
 	enum class Input { MORE, ASLEEP, ENDED };
@@ -161,7 +161,7 @@ public:
 	}
 	InsertionOrderPreservingMap<string> ParamsToString() const override {
 		InsertionOrderPreservingMap<string> r;
-		r["Calls"] = StringUtil::Join(calls, calls.size(), "\n", [](const Called &c) { return c.name; });
+		r["Calls"] = StringUtil::Join(calls, calls.size(), "\n", [&](const Called &c) { return c.Explain(estimated_cardinality); });
 		SetEstimatedCardinality(r, estimated_cardinality);
 		return r;
 	}
@@ -291,7 +291,9 @@ SourceResultType PhysicalInference::GetDataInternal(ExecutionContext &c, DataChu
 InferenceState::InferenceState(ClientContext &c, const PhysicalInference &op_p)
     : op(op_p), context(c), window(make_shared_ptr<Window>(op_p.slots.size(), Settings::Get<PreserveInsertionOrderSetting>(c))),
       ratio(MaxErrorRatio(c)) {
-	Sleeper::Open(window, EnvOf(c), c.GetConnectionId());
+	auto l = LimitsOf(c);
+	limited = l.rows > 0 || l.tokens > 0 || l.seconds > 0;
+	Sleeper::Open(window, c);
 	auto w = window;
 	input_woke = make_shared_ptr<WakeTask>([w]() { w->Wake(); });
 	// What is above may have enough (LIMIT): the pipeline then unblocks its source.
@@ -397,9 +399,12 @@ void InferenceState::Submit(bool now) {
 	if (unsent.empty()) {
 		return;
 	}
-	const idx_t enough = submitted == 0 ? first_part : LATER_PART;
-	if (!now && waiting < enough && std::chrono::steady_clock::now() - oldest < PATIENCE) {
-		return;
+	if (!now) {
+		bool patient = std::chrono::steady_clock::now() - oldest < PATIENCE;
+		bool enough = submitted == 0 ? waiting >= FIRST_PART && !limited : waiting >= LATER_PART;
+		if (!enough && (patient || (submitted == 0 && limited))) {
+			return;
+		}
 	}
 	vector<hs_str> reqs(unsent.size());
 	for (idx_t i = 0; i < unsent.size(); i++) {

@@ -32,6 +32,9 @@ type Handler interface {
 	// Check is called at prepare with the constants of a call; an error there is
 	// the statement's.
 	Check(c Call) error
+	// Explain says, in lines, what is known of a call's cost before it is made;
+	// rows is how many are expected.
+	Explain(c Call, rows int64) []string
 	// Run answers a batch: done is called once for each call, in any order. An
 	// error fails the statement.
 	Run(ctx context.Context, calls []Call, done func(i int, a Answer)) error

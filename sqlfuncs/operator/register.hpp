@@ -30,6 +30,24 @@ double MaxErrorRatio(ClientContext &context) {
 	return 0.1;
 }
 
+template <class T>
+static T Setting(ClientContext &context, const char *name) {
+	Value v;
+	return context.TryGetCurrentSetting(name, v) && !v.IsNull() ? v.GetValue<T>() : T();
+}
+
+hs_limits LimitsOf(ClientContext &context) {
+	return {context.transaction.GetActiveQuery(), Setting<int64_t>(context, "ai_max_rows"),
+	        Setting<int64_t>(context, "ai_max_tokens"), Setting<double>(context, "ai_max_seconds")};
+}
+
+//! Settings of ours are numbers of what may be: none is below 0.
+static void CheckSetting(ClientContext &, SetScope, Value &v) {
+	if (!v.IsNull() && v.GetValue<double>() < 0) {
+		throw InvalidInputException("[INVALID_ARGUMENT] the setting is a limit and cannot be %s; 0 is the least", v.ToString());
+	}
+}
+
 //===-------------------------------------------------------------- statements of our own
 struct StatementText : public ParserExtensionParseData {
 	explicit StatementText(string s) : text(std::move(s)) {
@@ -234,6 +252,6 @@ extern "C" int hs_add_setting(void *dbp, const char *name, const char *descripti
 		Connection con(db);
 		con.BeginTransaction(); // types are looked up in the catalog
 		auto t = TransformStringToLogicalType(type, *con.context);
-		DBConfig::GetConfig(db).AddExtensionOption(name, description, t, Value(value).DefaultCastAs(t));
+		DBConfig::GetConfig(db).AddExtensionOption(name, description, t, Value(value).DefaultCastAs(t), CheckSetting);
 	});
 }

@@ -24,7 +24,7 @@ TableFunctionSet MakeStream(const StreamSpec &spec);
 
 struct StreamState : public GlobalSourceState {
 	explicit StreamState(ClientContext &c) : rows(make_shared_ptr<RowStream>()) {
-		Sleeper::Open(rows, EnvOf(c), c.GetConnectionId());
+		Sleeper::Open(rows, c);
 	}
 	~StreamState() override {
 		Sleeper::Close(rows->id);

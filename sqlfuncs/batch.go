@@ -87,7 +87,11 @@ func (h *handler) batch(ctx context.Context, calls []operator.Call, done func(in
 		return h.Engine.Generate(ctx, reqs, func(i int, c inference.Completion) { got(mine[i], c) })
 	}
 	return statementOf(ctx).once(ctx, keys, ask, func(i int, c inference.Completion) {
-		rec.Row(batchedFunctions[calls[asked[i].rows[0]].Fn].name, c, len(asked[i].rows))
+		first := calls[asked[i].rows[0]].Fn
+		rec.Row(batchedFunctions[first].name, c, len(asked[i].rows))
+		if batchedFunctions[first].asks == fnFilter && c.Err == nil {
+			h.verdicts.add(asked[i].req.Model, asked[i].predicate, yes(&asked[i].call, c) > 0.5)
+		}
 		for _, row := range asked[i].rows {
 			if c.Err != nil {
 				done(row, operator.Answer{Err: c.Err, Fail: fail[row] || c.Err.Code == errs.Cancelled})

@@ -44,7 +44,8 @@ func Register(db duckdb.Database, d Deps) (*operator.Attachment, error) {
 
 type handler struct {
 	Deps
-	history history
+	history  history
+	verdicts verdicts
 }
 
 func (h *handler) Parse(sql string) (bool, error) { return h.Statements.Parse(sql) }

@@ -339,7 +339,8 @@ func (d *testDB) asks(sql string, want []int) {
 		}
 		return s
 	}
-	if sum(got) != sum(want) || len(got) > len(want)+1+sum(want)/1024 { // one more on a machine that is slow to scan
+	// One more on a machine that is slow to scan; what is asked after something else comes as that is answered.
+	if sum(got) != sum(want) || len(want) == 1 && len(got) > 2+sum(want)/1024 {
 		d.t.Errorf("%s: batches %v, want %v", sql, got, want)
 	}
 }

@@ -29,9 +29,9 @@ type work struct{ function, model string }
 // writing are the functions whose answers are written, not scored.
 var writing = map[string]bool{"generate": true, "generate_stream": true, "chat": true}
 
-// add takes a finished row in; one that the cache answered, or that failed, cost nothing.
+// add takes a finished row in; one that failed, or whose answer was there, cost nothing.
 func (h *history) add(function string, c inference.Completion) {
-	if c.Cached || c.Err != nil {
+	if c.Cached || c.Err != nil || c.PromptTokens == 0 {
 		return
 	}
 	h.mu.Lock()

@@ -1,6 +1,7 @@
 // State shared by an operator (DuckDB's threads) and the engine (Go's threads).
 #pragma once
 #include "duckdb.hpp"
+#include "duckdb/main/client_context_state.hpp"
 #include "duckdb/parallel/interrupt.hpp"
 #include "hsop.h"
 #include <condition_variable>
@@ -9,9 +10,18 @@
 namespace hyprstream {
 using namespace duckdb;
 
+//! The calls of one statement, over all its operators.
+struct Tally {
+	atomic<idx_t> real {0};   //! that are not NULL
+	atomic<idx_t> errors {0}; //! row errors among them
+
+	static shared_ptr<Tally> Of(ClientContext &context);
+};
+
 //! An operator that sleeps until the engine has news. lk guards everything.
 struct Sleeper {
 	uint64_t id = 0, env = 0, conn = 0;
+	shared_ptr<Tally> tally;
 	mutex lk;
 	std::condition_variable cv; //! for callers that wait in place
 	bool waiting = false;
@@ -42,13 +52,11 @@ struct Row {
 //! Calls handed to the engine, each with its answer.
 struct Batch : public Sleeper {
 	idx_t pending = 0;
-	idx_t real = 0;     //! calls that are not NULL
-	idx_t errors = 0;   //! row errors among them
 	bool whole = false; //! no more calls will come
 	string first_error;
 
 	void Complete(idx_t idx, int status, const char *s, size_t n);
-	//! Throws when the statement has failed, or more than ratio of its rows have. lk is held.
+	//! Throws when the statement has failed, or more than ratio of its calls have. lk is held.
 	void CheckErrors(double ratio);
 
 protected:
@@ -90,6 +98,7 @@ static uint64_t registry_next = 1;
 void Sleeper::Open(const shared_ptr<Sleeper> &s, ClientContext &context) {
 	s->env = EnvOf(context);
 	s->conn = context.GetConnectionId();
+	s->tally = Tally::Of(context);
 	{
 		lock_guard<mutex> l(registry_lock);
 		s->id = registry_next++;
@@ -166,7 +175,7 @@ void Batch::Complete(idx_t idx, int status, const char *s, size_t n) {
 		if (status == HS_OK) {
 			r->text.assign(s, n);
 		} else if (status == HS_ROW_ERROR) {
-			errors++;
+			tally->errors++;
 			if (first_error.empty()) {
 				first_error.assign(s, n);
 			}
@@ -187,11 +196,22 @@ void Batch::CheckErrors(double ratio) {
 	}
 	// While rows still come, a share of the first few says nothing.
 	static constexpr idx_t TELLING = 512;
-	auto of = whole ? real : MaxValue<idx_t>(real, TELLING);
-	if (errors > 0 && double(errors) > ratio * double(of)) {
+	const idx_t real = tally->real, errors = tally->errors;
+	if (!first_error.empty() && double(errors) > ratio * double(whole ? real : MaxValue(real, TELLING))) {
 		Throw(first_error + " (" + to_string(errors) + " of " + to_string(real) +
 		      " rows failed, more than ai_max_error_ratio allows)");
 	}
+}
+
+struct QueryTally : public ClientContextState {
+	shared_ptr<Tally> now = make_shared_ptr<Tally>();
+	void QueryBegin(ClientContext &) override {
+		now = make_shared_ptr<Tally>(); // answers that come late count for the old one
+	}
+};
+
+shared_ptr<Tally> Tally::Of(ClientContext &context) {
+	return context.registered_state->GetOrCreate<QueryTally>("hyprstream_tally")->now;
 }
 
 void Throw(const string &message) {

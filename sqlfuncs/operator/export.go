@@ -112,6 +112,25 @@ func goHsExplain(env C.uint64_t, req C.hs_str, rows C.uint64_t) (out *C.char) {
 	return C.CString(strings.Join(a.handler.Explain(c, int64(rows)), "\n"))
 }
 
+//export goHsCost
+func goHsCost(env C.uint64_t, req C.hs_str, yes *C.double) (out C.double) {
+	defer func() {
+		if r := recover(); r != nil {
+			out = 0 // an order like any other
+		}
+	}()
+	a := find(uint64(env))
+	c, err := decode(goBytes(req))
+	if a == nil || err != nil {
+		return 0
+	}
+	cost, share, known := a.handler.Cost(c)
+	if known {
+		*yes = C.double(share)
+	}
+	return C.double(cost)
+}
+
 //export goHsParse
 func goHsParse(env C.uint64_t, sql C.hs_str, errOut **C.char) (out C.int) {
 	defer func() {

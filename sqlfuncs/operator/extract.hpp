@@ -10,6 +10,7 @@
 #include "duckdb/planner/expression/bound_constant_expression.hpp"
 #include "duckdb/planner/expression/bound_function_expression.hpp"
 #include "duckdb/planner/expression/bound_operator_expression.hpp"
+#include "duckdb/planner/expression/bound_window_expression.hpp"
 #include "duckdb/planner/expression_iterator.hpp"
 
 namespace hyprstream {
@@ -130,6 +131,19 @@ static void ExtractShortCircuit(vector<unique_ptr<Expression>> &children, Expres
 	}
 }
 
+//! FILTER: what is aggregated is evaluated only for its rows.
+static void ExtractFiltered(unique_ptr<Expression> &filter, vector<unique_ptr<Expression>> &children, idx_t ti,
+                            vector<unique_ptr<Expression>> &reqs, vector<Called> &calls, optional_ptr<const Expression> outer) {
+	Extract(filter, ti, reqs, calls, outer);
+	Guard within(outer);
+	within.And(filter->Copy());
+	if (within.usable) {
+		for (auto &c : children) {
+			Extract(c, ti, reqs, calls, within.condition.get());
+		}
+	}
+}
+
 //! A condition may refer to an answer of this very round, which is not there yet.
 static bool RefersToRound(const Expression &e, idx_t ti) {
 	if (e.GetExpressionClass() == ExpressionClass::BOUND_COLUMN_REF) {
@@ -167,22 +181,26 @@ void Extract(unique_ptr<Expression> &e, idx_t ti, vector<unique_ptr<Expression>>
 			return; // TRY must see the error, so the call stays inside it
 		}
 		break;
-	case ExpressionClass::BOUND_WINDOW:
+	case ExpressionClass::BOUND_WINDOW: {
+		auto &w = e->Cast<BoundWindowExpression>();
+		if (!w.filter_expr) {
+			break;
+		}
+		ExtractFiltered(w.filter_expr, w.children, ti, reqs, calls, guard);
+		for (auto &c : w.partitions) {
+			Extract(c, ti, reqs, calls, guard);
+		}
+		for (auto &o : w.orders) {
+			Extract(o.expression, ti, reqs, calls, guard);
+		}
 		return;
+	}
 	case ExpressionClass::BOUND_AGGREGATE: {
 		auto &a = e->Cast<BoundAggregateExpression>();
 		if (!a.filter) {
 			break;
 		}
-		Extract(a.filter, ti, reqs, calls, guard);
-		Guard within(guard);
-		within.And(a.filter->Copy());
-		if (within.usable) {
-			for (auto &c : a.children) {
-				Extract(c, ti, reqs, calls, within.condition.get());
-			}
-		}
-		return;
+		return ExtractFiltered(a.filter, a.children, ti, reqs, calls, guard);
 	}
 	default:
 		break;

@@ -35,6 +35,8 @@ struct Called {
 	//! What EXPLAIN says of the call, where so many rows are expected: lines.
 	string Explain(idx_t rows) const;
 };
+//! What the call e costs a row, in no unit; yes: the share of rows for which it was true so far, where that is known.
+double CallCost(const Expression &e, double &yes);
 //! Makes the call e produce its packed request instead of its answer.
 Called ToRequest(Expression &e);
 ScalarFunction MakeScalar(CallSpec spec, vector<LogicalType> args, LogicalType returns);
@@ -206,10 +208,10 @@ static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
 		b->pending += r.empty() ? 0 : 1;
 		reqs.push_back(r.empty() ? hs_str {nullptr, 0} : hs_str {r.data(), r.size()});
 	}
-	b->real = b->pending;
 	if (b->pending > 0) {
 		auto &context = state.GetContext();
 		Sleeper::Open(b, context);
+		b->tally->real += b->pending;
 		struct Closer {
 			uint64_t id;
 			~Closer() {
@@ -318,10 +320,10 @@ string Called::Explain(idx_t rows) const {
 	return s;
 }
 
-Called ToRequest(Expression &e) {
+//! The packed request of the call e; of its arguments only constants are known.
+static string Known(const Expression &e) {
 	auto &f = e.Cast<BoundFunctionExpression>();
-	auto &bind = f.bind_info->Cast<CallBindData>();
-	RequestWriter known(bind.spec.fn);
+	RequestWriter known(f.bind_info->Cast<CallBindData>().spec.fn);
 	for (idx_t i = 0; i < f.children.size(); i++) {
 		auto &a = *f.children[i];
 		if (a.GetExpressionClass() == ExpressionClass::BOUND_CONSTANT) {
@@ -330,7 +332,18 @@ Called ToRequest(Expression &e) {
 			known.Unknown();
 		}
 	}
-	Called r {CallName(e), f.return_type, bind.env, std::move(known.out)};
+	return std::move(known.out);
+}
+
+double CallCost(const Expression &e, double &yes) {
+	auto request = Known(e);
+	return goHsCost(e.Cast<BoundFunctionExpression>().bind_info->Cast<CallBindData>().env,
+	                {request.data(), request.size()}, &yes);
+}
+
+Called ToRequest(Expression &e) {
+	auto &f = e.Cast<BoundFunctionExpression>();
+	Called r {CallName(e), f.return_type, f.bind_info->Cast<CallBindData>().env, Known(e)};
 	f.function.name = REQUEST;
 	f.function.SetReturnType(LogicalType::VARCHAR);
 	f.return_type = LogicalType::VARCHAR;

@@ -35,6 +35,9 @@ type Handler interface {
 	// Explain says, in lines, what is known of a call's cost before it is made;
 	// rows is how many are expected.
 	Explain(c Call, rows int64) []string
+	// Cost is what a call costs a row, compared with others, and the share of rows for
+	// which it was true so far, where that is known.
+	Cost(c Call) (cost, yes float64, known bool)
 	// Run answers a batch: done is called once for each call, in any order. An
 	// error fails the statement.
 	Run(ctx context.Context, calls []Call, done func(i int, a Answer)) error

@@ -13,6 +13,7 @@
 #include "duckdb/planner/expression/bound_columnref_expression.hpp"
 #include "duckdb/planner/expression_iterator.hpp"
 #include "duckdb/planner/logical_operator_visitor.hpp"
+#include "duckdb/planner/operator/logical_comparison_join.hpp"
 #include "duckdb/planner/operator/logical_filter.hpp"
 #include "duckdb/planner/operator/logical_order.hpp"
 #include "duckdb/planner/operator/logical_projection.hpp"
@@ -42,12 +43,6 @@ struct Rewriter {
 		                                             [&](unique_ptr<Expression> *e) { r = r || HasLiftable(**e); });
 		return r;
 	}
-	static void Keep(vector<idx_t> &projection_map, idx_t n) {
-		for (idx_t i = 0; projection_map.size() < n && i < n; i++) {
-			projection_map.push_back(i);
-		}
-	}
-
 	unique_ptr<LogicalInference> Wrap(unique_ptr<LogicalOperator> child) {
 		auto r = make_uniq<LogicalInference>();
 		if (child->has_estimated_cardinality) {
@@ -81,67 +76,129 @@ struct Rewriter {
 			if (requests.empty()) {
 				return;
 			}
-			auto w = Wrap(std::move(op.children[0]));
-			w->table_index = ti;
-			w->calls = std::move(calls);
-			w->expressions = std::move(requests);
-			op.children[0] = std::move(w);
+			InferBelow(op.children[0], ti, std::move(requests), std::move(calls));
 		}
 	}
+	void InferBelow(unique_ptr<LogicalOperator> &child, idx_t ti, vector<unique_ptr<Expression>> requests,
+	                vector<Called> calls) {
+		auto w = Wrap(std::move(child));
+		w->table_index = ti;
+		w->calls = std::move(calls);
+		w->expressions = std::move(requests);
+		child = std::move(w);
+	}
 
-	//! Cheap conjuncts go below the ones that need the model, in a filter of their own.
-	static void SplitFilter(LogicalFilter &f, const Deferred &dear_columns) {
-		vector<unique_ptr<Expression>> cheap, dear;
-		for (auto &e : f.expressions) {
-			bool is_dear = HasLiftable(*e) || IsCall(*e);
-			for (auto &b : dear_columns) {
-				is_dear = is_dear || References(*e, b.column);
+	//! What a predicate costs a row, against how many rows it takes away.
+	double Rank(const Expression &e) {
+		double cost = 0, passes = 0.5;
+		std::function<void(const Expression &)> count = [&](const Expression &x) {
+			if (IsCall(x)) {
+				double yes = 0.5;
+				cost += CallCost(x, yes);
+				if (&x == &e) {
+					passes = yes;
+				} else if (IsNot(e, x)) {
+					passes = 1 - yes;
+				}
 			}
-			// A volatile predicate keeps its place among the others.
-			(is_dear || e->IsVolatile() ? dear : cheap).push_back(std::move(e));
+			ExpressionIterator::EnumerateChildren(x, count);
+		};
+		count(e);
+		return cost / (1.01 - passes);
+	}
+	static bool IsNot(const Expression &e, const Expression &x) {
+		return e.GetExpressionType() == ExpressionType::OPERATOR_NOT &&
+		       e.Cast<BoundOperatorExpression>().children[0].get() == &x;
+	}
+
+	static unique_ptr<LogicalFilter> FilterOver(unique_ptr<LogicalOperator> child) {
+		auto f = make_uniq<LogicalFilter>();
+		if (child->has_estimated_cardinality) {
+			f->SetEstimatedCardinality(child->estimated_cardinality);
 		}
-		f.expressions = std::move(dear);
-		if (cheap.empty()) {
-			return;
+		f->children.push_back(std::move(child));
+		return f;
+	}
+	//! Columns that op has beside those are not seen above it.
+	static unique_ptr<LogicalOperator> Hide(unique_ptr<LogicalOperator> op, const vector<ColumnBinding> &shown) {
+		auto now = op->GetColumnBindings();
+		if (now == shown) {
+			return op;
 		}
-		auto lower = make_uniq<LogicalFilter>();
-		lower->expressions = std::move(cheap);
-		lower->children.push_back(std::move(f.children[0]));
-		if (f.has_estimated_cardinality) {
-			lower->SetEstimatedCardinality(f.estimated_cardinality);
+		auto f = FilterOver(std::move(op));
+		for (auto &b : shown) {
+			f->projection_map.push_back(std::find(now.begin(), now.end(), b) - now.begin());
 		}
-		f.children[0] = std::move(lower);
+		return std::move(f);
+	}
+
+	//! What needs no model comes first; of what does, the predicates that take most
+	//! rows away for their cost: each is asked only for what those before it let through.
+	void OrderFilter(LogicalFilter &f, const Deferred &dear_columns) {
+		vector<unique_ptr<Expression>> cheap;
+		vector<std::pair<double, unique_ptr<Expression>>> dear;
+		for (auto &e : f.expressions) {
+			bool waits = false;
+			for (auto &b : dear_columns) {
+				waits = waits || References(*e, b.column);
+			}
+			if (HasLiftable(*e) || IsCall(*e) || waits) {
+				double rank = waits ? 50 : Rank(*e); // a deferred column is a generated text, most often
+				dear.emplace_back(rank, std::move(e));
+			} else {
+				cheap.push_back(std::move(e));
+			}
+		}
+		std::stable_sort(dear.begin(), dear.end(), [](const std::pair<double, unique_ptr<Expression>> &a,
+		                                              const std::pair<double, unique_ptr<Expression>> &b) {
+			return a.first < b.first;
+		});
+		f.expressions.clear();
+		auto &input = f.children[0];
+		auto shown = input->GetColumnBindings();
+		if (!cheap.empty()) {
+			auto lower = FilterOver(std::move(input));
+			lower->expressions = std::move(cheap);
+			input = std::move(lower);
+		}
+		auto waiting = dear_columns;
+		for (auto &d : dear) {
+			auto lower = FilterOver(std::move(input));
+			lower->expressions.push_back(std::move(d.second));
+			Deferred now, later;
+			for (auto &b : waiting) {
+				(Uses(*lower, b.column) ? now : later).push_back(b);
+			}
+			Force(lower->children[0], now);
+			waiting = std::move(later);
+			LiftBelow(*lower);
+			input = Hide(std::move(lower), shown);
+		}
 	}
 
 	//! Operators whose output is their child's rows: fewer, more, or in another order.
-	Deferred VisitPassing(LogicalOperator &op, Deferred &below) {
+	Deferred VisitPassing(unique_ptr<LogicalOperator> &op, Deferred &below) {
 		Deferred up, now;
 		for (auto &b : below) {
-			(Uses(op, b.column) ? now : up).push_back(b);
+			(Uses(*op, b.column) ? now : up).push_back(b);
 		}
-		bool calls = HasCalls(op);
-		if (op.type == LogicalOperatorType::LOGICAL_FILTER && (calls || !now.empty())) {
-			SplitFilter(op.Cast<LogicalFilter>(), now);
-		}
-		Force(op.children[0], now);
-		if (calls) {
-			// What is appended below must not show above: only these two can hide it.
-			auto n = op.children[0]->GetColumnBindings().size();
-			if (op.type == LogicalOperatorType::LOGICAL_FILTER) {
-				auto &map = op.Cast<LogicalFilter>().projection_map;
-				if (map.empty()) {
-					Keep(map, n);
-				}
-				LiftBelow(op);
-			} else if (op.type == LogicalOperatorType::LOGICAL_ORDER_BY) {
-				auto &map = op.Cast<LogicalOrder>().projection_map;
-				if (map.empty()) {
-					Keep(map, n);
-				}
-				LiftBelow(op);
+		if (op->type == LogicalOperatorType::LOGICAL_FILTER && (HasCalls(*op) || !now.empty())) {
+			auto &f = op->Cast<LogicalFilter>();
+			OrderFilter(f, now);
+			auto r = StillThere(*op, up);
+			if (!f.HasProjectionMap()) {
+				op = std::move(op->children[0]);
 			}
+			return r;
 		}
-		return StillThere(op, up);
+		Force(op->children[0], now);
+		if (HasCalls(*op) &&
+		    (op->type == LogicalOperatorType::LOGICAL_ORDER_BY || op->type == LogicalOperatorType::LOGICAL_WINDOW)) {
+			auto shown = op->GetColumnBindings();
+			LiftBelow(*op);
+			op = Hide(std::move(op), shown);
+		}
+		return StillThere(*op, up);
 	}
 	//! The deferred columns that op hands on.
 	static Deferred StillThere(LogicalOperator &op, const Deferred &d) {
@@ -155,16 +212,43 @@ struct Rewriter {
 		return r;
 	}
 
-	Deferred VisitJoin(LogicalOperator &op, vector<Deferred> &below) {
+	Deferred VisitJoin(unique_ptr<LogicalOperator> &op, vector<Deferred> &below) {
+		auto shown = op->GetColumnBindings();
 		Deferred up;
 		for (idx_t i = 0; i < 2; i++) {
 			Deferred now;
 			for (auto &b : below[i]) {
-				(Uses(op, b.column) ? now : up).push_back(b);
+				(Uses(*op, b.column) ? now : up).push_back(b);
 			}
-			Force(op.children[i], now);
+			Force(op->children[i], now);
 		}
-		return StillThere(op, up);
+		// A condition's sides are each computed for the rows of one input, before the join.
+		auto &join = op->Cast<LogicalComparisonJoin>();
+		bool lifted = false;
+		for (idx_t i = 0; i < 2; i++) {
+			lifted = LiftSide(join, i) || lifted;
+		}
+		auto r = StillThere(*op, up);
+		if (lifted) {
+			op = Hide(std::move(op), shown);
+		}
+		return r;
+	}
+	bool LiftSide(LogicalComparisonJoin &join, idx_t side) {
+		bool any = false;
+		while (true) {
+			auto ti = optimizer.binder.GenerateTableIndex();
+			vector<unique_ptr<Expression>> requests;
+			vector<Called> calls;
+			for (auto &c : join.conditions) {
+				Extract(side == 0 ? c.left : c.right, ti, requests, calls);
+			}
+			if (requests.empty()) {
+				return any;
+			}
+			InferBelow(join.children[side], ti, std::move(requests), std::move(calls));
+			any = true;
+		}
 	}
 
 	Deferred VisitProjection(LogicalProjection &p, Deferred &below) {
@@ -217,11 +301,7 @@ struct Rewriter {
 			if (requests.empty()) {
 				return;
 			}
-			auto w = Wrap(std::move(p.children[0]));
-			w->table_index = ti;
-			w->calls = std::move(calls);
-			w->expressions = std::move(requests);
-			p.children[0] = std::move(w);
+			InferBelow(p.children[0], ti, std::move(requests), std::move(calls));
 		}
 	}
 
@@ -237,9 +317,9 @@ struct Rewriter {
 		case LogicalOperatorType::LOGICAL_SAMPLE:
 		case LogicalOperatorType::LOGICAL_WINDOW:
 		case LogicalOperatorType::LOGICAL_FILTER:
-			return VisitPassing(*op, below[0]);
+			return VisitPassing(op, below[0]);
 		case LogicalOperatorType::LOGICAL_COMPARISON_JOIN:
-			return VisitJoin(*op, below);
+			return VisitJoin(op, below);
 		case LogicalOperatorType::LOGICAL_PROJECTION:
 			return VisitProjection(op->Cast<LogicalProjection>(), below[0]);
 		case LogicalOperatorType::LOGICAL_AGGREGATE_AND_GROUP_BY:

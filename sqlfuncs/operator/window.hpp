@@ -101,7 +101,7 @@ void Window::Add(Allocator &allocator, DataChunk &data, const vector<LogicalType
 		}
 		p.left.push_back(left);
 		pending += left;
-		real += left;
+		tally->real += left;
 		if (left == 0 && !ordered) {
 			p.ready.push_back(p.count + r);
 			ready++;

@@ -124,6 +124,8 @@ func TestRowsToModel(t *testing.T) {
 		{"SELECT generate('m', name) FROM t INNER JOIN d ON t.cat = d.k", []int{100}},
 		{"SELECT id FROM t WHERE cat = 7 AND (id < 5000 OR " + G + " = 'x')", []int{50}},
 		{"SELECT CASE WHEN id < 2 THEN " + G + " END FROM t", []int{2}},
+		{"SELECT CASE WHEN nullif(cat, 7) < 7 AND " + G + " = 'x' THEN 1 END FROM t", []int{700}}, // NULL is as good as false
+		{"SELECT nullif(cat, 7) < 7 AND " + G + " = 'x' FROM t WHERE cat < 9", []int{800}},        // and here it is not
 		{"SELECT coalesce(prompt, " + G + ") FROM t", nil},
 		{"SELECT generate('m', prompt, temperature := 1) FROM dup LIMIT 20", []int{20}},
 		{"SELECT generate('m', prompt, cache := 'off') FROM dup LIMIT 20", []int{20}},

@@ -49,6 +49,7 @@ func TestAnswers(t *testing.T) {
 		{"SELECT * FROM (SELECT id FROM t WHERE id < 3 ORDER BY generate('m', prompt) DESC) UNION ALL SELECT row_number() OVER (ORDER BY generate('m', prompt)) FROM t WHERE id < 1", "2,1,0,1"},
 		{"SELECT t.id, b.nm FROM t JOIN b ON generate('m', t.prompt) = '<m:p' || b.id || '>' WHERE t.id < 200 ORDER BY t.id", "0|n0,100|n100"},
 		{"SELECT b.id, x.nm FROM b LEFT JOIN (SELECT * FROM b WHERE id > 100) x ON generate('m', b.nm) = generate('m', x.nm) WHERE b.id < 300 ORDER BY b.id", "0|NULL,100|NULL,200|n200"},
+		{"SELECT x.id FROM b x JOIN t y ON x.id = y.id WHERE generate('m', x.nm) = 'a' AND (SELECT count(*) FROM b z WHERE z.id = y.id AND generate('m', z.nm) = 'x') > x.id", ""},
 		{"SELECT count(*) FROM b x FULL JOIN b y ON generate('m', x.nm) = generate('m', y.nm) AND x.id > 1000", "41"},
 		{"SELECT id FROM b WHERE generate('m', nm) NOT IN (SELECT generate('m', nm) FROM b WHERE id > 200) ORDER BY id", "0,100,200"},
 		{"SELECT x.id FROM b x ASOF JOIN b y ON x.id >= y.id AND generate('m', x.nm) = generate('m', y.nm) WHERE x.id < 200 ORDER BY 1", "0,100"},
@@ -133,6 +134,8 @@ func TestRowsToModel(t *testing.T) {
 		{"SELECT generate('m', name) FROM t INNER JOIN d ON t.cat = d.k", []int{100}},
 		{"SELECT id FROM t WHERE cat = 7 AND (id < 5000 OR " + G + " = 'x')", []int{50}},
 		{"SELECT CASE WHEN id < 2 THEN " + G + " END FROM t", []int{2}},
+		{"SELECT CASE WHEN nullif(cat, 7) < 7 AND " + G + " = 'x' THEN 1 END FROM t", []int{700}}, // NULL is as good as false
+		{"SELECT nullif(cat, 7) < 7 AND " + G + " = 'x' FROM t WHERE cat < 9", []int{800}},        // and here it is not
 		{"SELECT coalesce(prompt, " + G + ") FROM t", nil},
 		{"SELECT id, " + G + ", length(" + G + ") FROM t WHERE cat = 7", []int{100}},
 		{"SELECT upper(" + G + "), lower(" + G + ") FROM t", []int{10000}},

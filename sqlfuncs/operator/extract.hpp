@@ -26,8 +26,9 @@ bool References(const Expression &e, const ColumnBinding &b);
 //! Moves liftable calls into requests and puts references to (table_index, position)
 //! in their places. Takes only calls whose arguments hold no call and whose
 //! conditions can be evaluated twice (what they were goes to calls); the others stay for another round, or run in place.
+//! Of a predicate NULL is as good as false.
 void Extract(unique_ptr<Expression> &e, idx_t table_index, vector<unique_ptr<Expression>> &requests, vector<Called> &calls,
-             optional_ptr<const Expression> guard = nullptr);
+             optional_ptr<const Expression> guard = nullptr, bool predicate = false);
 
 bool IsLiftable(const Expression &e) {
 	auto spec = IsCall(e);
@@ -102,7 +103,7 @@ static void ExtractCase(BoundCaseExpression &c, idx_t ti, vector<unique_ptr<Expr
 		if (!before.usable) {
 			return;
 		}
-		Extract(check.when_expr, ti, reqs, calls, before.condition.get());
+		Extract(check.when_expr, ti, reqs, calls, before.condition.get(), true);
 		Guard then(before.condition.get());
 		then.And(check.when_expr->Copy());
 		if (then.usable) {
@@ -116,15 +117,18 @@ static void ExtractCase(BoundCaseExpression &c, idx_t ti, vector<unique_ptr<Expr
 }
 
 static void ExtractShortCircuit(vector<unique_ptr<Expression>> &children, ExpressionType type, idx_t ti,
-                                vector<unique_ptr<Expression>> &reqs, vector<Called> &calls, optional_ptr<const Expression> outer) {
+                                vector<unique_ptr<Expression>> &reqs, vector<Called> &calls, optional_ptr<const Expression> outer,
+                                bool predicate) {
 	Guard before(outer);
 	for (auto &c : children) {
 		if (!before.usable) {
 			return;
 		}
-		Extract(c, ti, reqs, calls, before.condition.get());
+		Extract(c, ti, reqs, calls, before.condition.get(), predicate);
 		if (type == ExpressionType::OPERATOR_COALESCE) {
 			before.AndNull(*c);
+		} else if (predicate && type == ExpressionType::CONJUNCTION_AND) {
+			before.And(c->Copy());
 		} else {
 			before.AndNot(*c, type == ExpressionType::CONJUNCTION_OR);
 		}
@@ -134,7 +138,7 @@ static void ExtractShortCircuit(vector<unique_ptr<Expression>> &children, Expres
 //! FILTER: what is aggregated is evaluated only for its rows.
 static void ExtractFiltered(unique_ptr<Expression> &filter, vector<unique_ptr<Expression>> &children, idx_t ti,
                             vector<unique_ptr<Expression>> &reqs, vector<Called> &calls, optional_ptr<const Expression> outer) {
-	Extract(filter, ti, reqs, calls, outer);
+	Extract(filter, ti, reqs, calls, outer, true);
 	Guard within(outer);
 	within.And(filter->Copy());
 	if (within.usable) {
@@ -155,7 +159,7 @@ static bool RefersToRound(const Expression &e, idx_t ti) {
 }
 
 void Extract(unique_ptr<Expression> &e, idx_t ti, vector<unique_ptr<Expression>> &reqs, vector<Called> &calls,
-             optional_ptr<const Expression> guard) {
+             optional_ptr<const Expression> guard, bool predicate) {
 	if (!HasLiftable(*e) || (guard && RefersToRound(*guard, ti))) {
 		return;
 	}
@@ -171,11 +175,11 @@ void Extract(unique_ptr<Expression> &e, idx_t ti, vector<unique_ptr<Expression>>
 		return ExtractCase(e->Cast<BoundCaseExpression>(), ti, reqs, calls, guard);
 	case ExpressionClass::BOUND_CONJUNCTION:
 		return ExtractShortCircuit(e->Cast<BoundConjunctionExpression>().children, e->GetExpressionType(), ti, reqs, calls,
-		                           guard);
+		                           guard, predicate);
 	case ExpressionClass::BOUND_OPERATOR:
 		if (e->GetExpressionType() == ExpressionType::OPERATOR_COALESCE) {
 			return ExtractShortCircuit(e->Cast<BoundOperatorExpression>().children, e->GetExpressionType(), ti, reqs, calls,
-			                           guard);
+			                           guard, false);
 		}
 		if (e->GetExpressionType() == ExpressionType::OPERATOR_TRY) {
 			return; // TRY must see the error, so the call stays inside it

@@ -107,6 +107,11 @@ struct InferenceState : public GlobalSourceState {
 	void Sink(DataChunk &in);
 	//! Hands over what waits, when there is enough of it or no reason to wait.
 	void Submit(bool now);
+	//! What is above needs no more.
+	bool Stopped() {
+		auto guard = Lock();
+		return !CanBlock(guard);
+	}
 	//! Ends what runs and lets go of what is the query's. The destructor may come
 	//! after the query's end, on a thread that was slow to drop its task.
 	void Shut();
@@ -254,6 +259,9 @@ SourceResultType PhysicalInference::GetDataInternal(ExecutionContext &c, DataChu
 	while (true) {
 		if (c.client.IsInterrupted()) {
 			throw InterruptException();
+		}
+		if (s.Stopped()) {
+			return SourceResultType::FINISHED;
 		}
 		vector<Row> answers;
 		vector<idx_t> which;

@@ -71,8 +71,9 @@ struct Rewriter {
 			auto ti = optimizer.binder.GenerateTableIndex();
 			vector<unique_ptr<Expression>> requests;
 			vector<Called> calls;
+			const bool predicate = op.type == LogicalOperatorType::LOGICAL_FILTER;
 			LogicalOperatorVisitor::EnumerateExpressions(
-			    op, [&](unique_ptr<Expression> *e) { Extract(*e, ti, requests, calls); });
+			    op, [&](unique_ptr<Expression> *e) { Extract(*e, ti, requests, calls, nullptr, predicate); });
 			if (requests.empty()) {
 				return;
 			}

@@ -12,23 +12,32 @@ import (
 )
 
 // WithBudget makes the operators of a statement that runs under the context share
-// its limits (ai_max_rows, ai_max_tokens, ai_max_seconds). Several statements may
-// run under it, one after the other: each has the whole.
+// its limits (ai_max_rows, ai_max_tokens, ai_max_seconds) and its estimates. Several
+// statements may run under it, one after the other: each has its own.
 func WithBudget(ctx context.Context) context.Context {
 	return context.WithValue(ctx, purseKey{}, &purse{})
 }
 
 type purseKey struct{}
 
-// purse holds the budget of the statement that runs.
+// purse holds what the operators of the statement that runs share.
 type purse struct {
-	mu sync.Mutex
-	b  *budget
+	mu        sync.Mutex
+	query     uint64
+	b         *budget
+	estimates map[uint64]*estimate
+}
+
+// renew forgets what was of an earlier statement. It is called with mu held.
+func (p *purse) renew(t operator.Terms) {
+	if p.query != t.Query || p.estimates == nil {
+		p.query, p.b, p.estimates = t.Query, nil, map[uint64]*estimate{}
+	}
 }
 
 // budgetOf is the budget of an operator's statement, nil where there is no limit.
 func (h *handler) budgetOf(ctx context.Context) *budget {
-	l := operator.LimitsOf(ctx)
+	l := operator.TermsOf(ctx)
 	if l.Rows <= 0 && l.Tokens <= 0 && l.Seconds <= 0 {
 		return nil
 	}
@@ -38,7 +47,8 @@ func (h *handler) budgetOf(ctx context.Context) *budget {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.b == nil || p.b.limits.Query != l.Query {
+	p.renew(l)
+	if p.b == nil {
 		p.b = newBudget(l, &h.history)
 	}
 	return p.b
@@ -47,7 +57,7 @@ func (h *handler) budgetOf(ctx context.Context) *budget {
 // budget is what a statement may still spend. It is the inference.Gate of its
 // statement. Once it is exceeded, all that the statement asked for is given up.
 type budget struct {
-	limits  operator.Limits
+	limits  operator.Terms
 	history *history
 	over    context.Context // ends when the budget is exceeded
 	end     context.CancelFunc
@@ -64,7 +74,7 @@ type budget struct {
 	err     *errs.Error
 }
 
-func newBudget(l operator.Limits, h *history) *budget {
+func newBudget(l operator.Terms, h *history) *budget {
 	b := &budget{limits: l, history: h}
 	b.over, b.end = context.WithCancel(context.Background())
 	return b

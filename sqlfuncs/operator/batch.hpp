@@ -21,7 +21,8 @@ struct Sleeper {
 
 	virtual ~Sleeper() = default;
 	//! Registers under a new id, within the limits that the settings ai_max_… put now.
-	static void Open(const shared_ptr<Sleeper> &s, ClientContext &context);
+	//! estimate: calls are counted for that one; 0: computed.
+	static void Open(const shared_ptr<Sleeper> &s, ClientContext &context, uint64_t estimate);
 	//! Ends the operator: Go cancels what runs and later completions find nothing.
 	static void Close(uint64_t id);
 	static shared_ptr<Sleeper> Find(uint64_t id);
@@ -57,7 +58,7 @@ struct RowStream : public Sleeper {
 
 uint64_t EnvOf(ClientContext &context);
 double MaxErrorRatio(ClientContext &context);
-hs_limits LimitsOf(ClientContext &context);
+hs_terms TermsOf(ClientContext &context);
 //! The statement's error as DuckDB shows it; the code in brackets is read back by database.
 [[noreturn]] void Throw(const string &message);
 
@@ -65,7 +66,7 @@ static mutex registry_lock;
 static unordered_map<uint64_t, shared_ptr<Sleeper>> registry;
 static uint64_t registry_next = 1;
 
-void Sleeper::Open(const shared_ptr<Sleeper> &s, ClientContext &context) {
+void Sleeper::Open(const shared_ptr<Sleeper> &s, ClientContext &context, uint64_t estimate) {
 	s->env = EnvOf(context);
 	s->conn = context.GetConnectionId();
 	{
@@ -73,7 +74,9 @@ void Sleeper::Open(const shared_ptr<Sleeper> &s, ClientContext &context) {
 		s->id = registry_next++;
 		registry[s->id] = s;
 	}
-	goHsOpen(s->env, s->conn, s->id, LimitsOf(context));
+	auto terms = TermsOf(context);
+	terms.estimate = estimate;
+	goHsOpen(s->env, s->conn, s->id, terms);
 }
 
 void Sleeper::Close(uint64_t id) {

@@ -28,9 +28,10 @@ func panicText(r any) string {
 }
 
 //export goHsOpen
-func goHsOpen(env, conn, op C.uint64_t, l C.hs_limits) {
+func goHsOpen(env, conn, op C.uint64_t, t C.hs_terms) {
 	if a := find(uint64(env)); a != nil {
-		a.begin(uint64(conn), uint64(op), Limits{Query: uint64(l.query), Rows: int64(l.rows), Tokens: int64(l.tokens), Seconds: float64(l.seconds)})
+		a.begin(uint64(conn), uint64(op), Terms{Query: uint64(t.query), Estimate: uint64(t.estimate),
+			Rows: int64(t.rows), Tokens: int64(t.tokens), Seconds: float64(t.seconds)})
 	}
 }
 

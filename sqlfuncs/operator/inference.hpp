@@ -16,6 +16,7 @@ struct LogicalInference : public LogicalExtensionOperator {
 	idx_t table_index = 0;        //! of the appended columns
 	vector<ColumnBinding> forced; //! child columns that hold packed requests
 	vector<Called> calls;         //! what is answered: forced, then expressions
+	uint64_t estimate = 0;        //! not 0: only counted, for that one
 
 	vector<ColumnBinding> GetColumnBindings() override;
 	void ResolveTypes() override;
@@ -34,7 +35,8 @@ private:
 static constexpr idx_t MAX_BATCH = 65536;
 
 struct InferenceSinkState : public GlobalSinkState {
-	InferenceSinkState(ClientContext &c, const vector<LogicalType> &types, const vector<unique_ptr<Expression>> &requests)
+	InferenceSinkState(ClientContext &c, const vector<LogicalType> &types, const vector<unique_ptr<Expression>> &requests,
+	                   uint64_t estimate)
 	    : data(c, types, ColumnDataAllocatorType::BUFFER_MANAGER_ALLOCATOR), executor(c, requests),
 	      batch(make_shared_ptr<Batch>()), ratio(MaxErrorRatio(c)) {
 		data.InitializeAppend(append);
@@ -46,7 +48,7 @@ struct InferenceSinkState : public GlobalSinkState {
 			extra.Initialize(Allocator::Get(c), t);
 			full.InitializeEmpty(types);
 		}
-		Sleeper::Open(batch, c);
+		Sleeper::Open(batch, c, estimate);
 	}
 	~InferenceSinkState() override {
 		Sleeper::Close(batch->id);
@@ -98,6 +100,7 @@ public:
 	vector<unique_ptr<Expression>> requests; //! to append
 	vector<idx_t> slots;                     //! output columns to fill
 	vector<Called> calls;                    //! whose answers they are
+	uint64_t estimate = 0;                   //! not 0: only counted, for that one
 	vector<LogicalType> stored;              //! types with requests in the answers' places
 
 	string GetName() const override {
@@ -117,7 +120,7 @@ public:
 		return true;
 	}
 	unique_ptr<GlobalSinkState> GetGlobalSinkState(ClientContext &c) const override {
-		return make_uniq<InferenceSinkState>(c, stored, requests);
+		return make_uniq<InferenceSinkState>(c, stored, requests, estimate);
 	}
 	SinkResultType Sink(ExecutionContext &, DataChunk &in, OperatorSinkInput &input) const override {
 		auto &s = input.global_state.Cast<InferenceSinkState>();
@@ -310,6 +313,7 @@ void LogicalInference::ResolveColumnBindings(ColumnBindingResolver &res, vector<
 PhysicalOperator &LogicalInference::CreatePlan(ClientContext &, PhysicalPlanGenerator &planner) {
 	auto &child = planner.CreatePlan(*children[0]);
 	auto &op = planner.Make<PhysicalInference>(types, std::move(expressions), positions, calls, child.estimated_cardinality);
+	op.Cast<PhysicalInference>().estimate = estimate;
 	op.children.push_back(child);
 	return op;
 }

@@ -59,6 +59,7 @@ type Scalar struct {
 	Returns string  // the answers' texts are cast to it
 	Groups  [][]int // positions of Args: a row where all of one are NULL is NULL
 	Lift    bool    // may become the operator
+	Free    bool    // costs nothing worth counting: an estimate has it computed
 }
 
 // Table is a function in FROM whose rows the Handler streams. Each of Overloads
@@ -69,6 +70,7 @@ type Table struct {
 	Args      []Column
 	Overloads [][]int
 	Columns   []Column
+	Query     bool // its one argument is a SELECT; what that asks is counted, not computed
 }
 
 // Setting is a DuckDB setting of our own.
@@ -211,8 +213,8 @@ func (a *Attachment) open(conn, op uint64) (ctx context.Context, wait <-chan str
 	return r.ctx, wait, r.tail
 }
 
-// begin makes operator op known: its context is its statement's, with limits.
-func (a *Attachment) begin(conn, op uint64, limits Limits) {
+// begin makes operator op known: its context is its statement's, with its terms.
+func (a *Attachment) begin(conn, op uint64, terms Terms) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	parent := a.stmts[conn]
@@ -220,7 +222,7 @@ func (a *Attachment) begin(conn, op uint64, limits Limits) {
 		parent = context.Background()
 	}
 	r := &running{}
-	r.ctx, r.cancel = context.WithCancel(context.WithValue(parent, limitsKey{}, limits))
+	r.ctx, r.cancel = context.WithCancel(context.WithValue(parent, termsKey{}, terms))
 	a.ops[op] = r
 	attachments.Lock()
 	attachments.ops[op] = a

@@ -28,6 +28,9 @@ struct Sleeper {
 	static shared_ptr<Sleeper> Find(uint64_t id);
 	static void WakeAll(uint64_t env, uint64_t conn);
 	void Wake();
+	//! What EXPLAIN ANALYZE says of the operator, which it calls an EXTENSION: its
+	//! name and what its calls have cost.
+	InsertionOrderPreservingMap<string> Spent(const string &name) const;
 };
 
 //! Rows handed to the engine, each with its answer.
@@ -121,6 +124,14 @@ void Sleeper::Wake() {
 	}
 	// Outside the lock: the callback may run the operator at once.
 	w.Callback();
+}
+
+InsertionOrderPreservingMap<string> Sleeper::Spent(const string &name) const {
+	InsertionOrderPreservingMap<string> r;
+	auto text = goHsSpent(id);
+	r[name] = text;
+	free(text);
+	return r;
 }
 
 void Batch::Complete(idx_t idx, int status, const char *s, size_t n) {

@@ -19,6 +19,9 @@ class PhysicalEstimate : public PhysicalStream {
 public:
 	using PhysicalStream::PhysicalStream;
 
+	InsertionOrderPreservingMap<string> ExtraSourceParams(GlobalSourceState &, LocalSourceState &) const override {
+		return InsertionOrderPreservingMap<string>(); // it costs nothing
+	}
 	bool IsSink() const override {
 		return true;
 	}

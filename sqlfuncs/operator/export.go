@@ -112,6 +112,28 @@ func goHsExplain(env C.uint64_t, req C.hs_str, rows C.uint64_t) (out *C.char) {
 	return C.CString(strings.Join(a.handler.Explain(c, int64(rows)), "\n"))
 }
 
+//export goHsSpent
+func goHsSpent(op C.uint64_t) (out *C.char) {
+	defer func() {
+		if r := recover(); r != nil {
+			out = C.CString(panicText(r))
+		}
+	}()
+	attachments.Lock()
+	a := attachments.ops[uint64(op)]
+	attachments.Unlock()
+	if a == nil {
+		return C.CString("")
+	}
+	a.mu.Lock()
+	r := a.ops[uint64(op)]
+	a.mu.Unlock()
+	if r == nil {
+		return C.CString("")
+	}
+	return C.CString(strings.Join(a.handler.Spent(r.spent), "\n"))
+}
+
 //export goHsParse
 func goHsParse(env C.uint64_t, sql C.hs_str, errOut **C.char) (out C.int) {
 	defer func() {

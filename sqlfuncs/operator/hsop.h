@@ -86,6 +86,7 @@ void goHsStream(uint64_t env, uint64_t conn, uint64_t op, hs_str req);
 void goHsClose(uint64_t op);
 char *goHsCheck(uint64_t env, hs_str req);                              // NULL: fine, else the error
 char *goHsExplain(uint64_t env, hs_str req, uint64_t rows);             // what is known of a call's cost, in lines
+char *goHsSpent(uint64_t op);                                           // what op's calls have cost, in lines
 int goHsParse(uint64_t env, hs_str sql, char **err);                    // 0 not ours, 1 ours, 2 error
 int goHsRun(uint64_t env, uint64_t conn, hs_str sql, char **out);       // 0: out is the status, 1: the error
 }

@@ -158,6 +158,10 @@ public:
 		return SinkFinalizeType::READY;
 	}
 
+	InsertionOrderPreservingMap<string> ExtraSourceParams(GlobalSourceState &, LocalSourceState &) const override {
+		return sink_state->Cast<InferenceSinkState>().batch->Spent(GetName());
+	}
+
 	bool IsSource() const override {
 		return true;
 	}

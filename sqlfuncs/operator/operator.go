@@ -36,6 +36,8 @@ type Handler interface {
 	// Explain says, in lines, what is known of a call's cost before it is made;
 	// rows is how many are expected.
 	Explain(c Call, rows int64) []string
+	// Spent says, in lines, what an operator's calls have cost.
+	Spent(a *Account) []string
 	// Run answers a batch: done is called once for each call, in any order. An
 	// error fails the statement.
 	Run(ctx context.Context, calls []Call, done func(i int, a Answer)) error
@@ -192,6 +194,7 @@ func find(env uint64) *Attachment {
 type running struct {
 	ctx    context.Context // ends with its statement, with the operator, or with the attachment
 	cancel context.CancelFunc
+	spent  *Account
 	tail   chan struct{} // closed when the part submitted last is nearly done
 }
 
@@ -221,8 +224,9 @@ func (a *Attachment) begin(conn, op uint64, terms Terms) {
 	if parent == nil {
 		parent = context.Background()
 	}
-	r := &running{}
-	r.ctx, r.cancel = context.WithCancel(context.WithValue(parent, termsKey{}, terms))
+	r := &running{spent: &Account{}}
+	ctx := context.WithValue(context.WithValue(parent, termsKey{}, terms), accountKey{}, r.spent)
+	r.ctx, r.cancel = context.WithCancel(ctx)
 	a.ops[op] = r
 	attachments.Lock()
 	attachments.ops[op] = a

@@ -46,6 +46,9 @@ public:
 	string GetName() const override {
 		return name;
 	}
+	InsertionOrderPreservingMap<string> ExtraSourceParams(GlobalSourceState &state, LocalSourceState &) const override {
+		return state.Cast<StreamState>().rows->Spent(name);
+	}
 	bool IsSource() const override {
 		return true;
 	}

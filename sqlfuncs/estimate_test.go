@@ -108,6 +108,11 @@ func TestEstimateErrors(t *testing.T) {
 			t.Errorf("%s\n got %v\nwant %s", c.sql, err, c.want)
 		}
 	}
+	d.must("CREATE VIEW v AS SELECT 1 AS x")
+	d.must("CREATE OR REPLACE VIEW v AS SELECT rows AS x FROM ai_estimate('SELECT x FROM v')")
+	if _, err := d.statement("SELECT * FROM v"); err == nil || !strings.Contains(err.Error(), "infinite recursion") {
+		t.Error(err)
+	}
 	d.must("SET disabled_optimizers = 'extension'")
 	if _, err := d.statement("SELECT * FROM ai_estimate('SELECT generate(''m'', prompt) FROM t')"); err == nil || !strings.Contains(err.Error(), "[UNSUPPORTED] ai_estimate needs DuckDB's optimizer") {
 		t.Error(err)

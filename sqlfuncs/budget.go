@@ -11,23 +11,33 @@ import (
 	"hyprstream/sqlfuncs/operator"
 )
 
-// purse holds the budget of the statement that runs. Several may run in one
-// context, one after the other: each has the whole.
+// purse holds what the operators of the statement that runs share: its limits and
+// its estimates. Several may run in one context, one after the other: each has its own.
 type purse struct {
-	mu sync.Mutex
-	b  *budget
+	mu        sync.Mutex
+	query     uint64
+	b         *budget
+	estimates map[uint64]*estimate
+}
+
+// renew forgets what was of an earlier statement. It is called with mu held.
+func (p *purse) renew(t operator.Terms) {
+	if p.query != t.Query || p.estimates == nil {
+		p.query, p.b, p.estimates = t.Query, nil, map[uint64]*estimate{}
+	}
 }
 
 // budgetOf is the budget of an operator's statement, nil where there is no limit.
 func (h *handler) budgetOf(ctx context.Context) *budget {
-	l := operator.LimitsOf(ctx)
+	l := operator.TermsOf(ctx)
 	if l.Rows <= 0 && l.Tokens <= 0 && l.Seconds <= 0 {
 		return nil
 	}
 	p := &statementOf(ctx).purse
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.b == nil || p.b.limits.Query != l.Query {
+	p.renew(l)
+	if p.b == nil {
 		p.b = newBudget(l, &h.history)
 	}
 	return p.b
@@ -36,7 +46,7 @@ func (h *handler) budgetOf(ctx context.Context) *budget {
 // budget is what a statement may still spend. It is the inference.Gate of its
 // statement. Once it is exceeded, all that the statement asked for is given up.
 type budget struct {
-	limits  operator.Limits
+	limits  operator.Terms
 	history *history
 	over    context.Context // ends when the budget is exceeded
 	end     context.CancelFunc
@@ -53,7 +63,7 @@ type budget struct {
 	err     *errs.Error
 }
 
-func newBudget(l operator.Limits, h *history) *budget {
+func newBudget(l operator.Terms, h *history) *budget {
 	b := &budget{limits: l, history: h}
 	b.over, b.end = context.WithCancel(context.Background())
 	return b

@@ -1,6 +1,7 @@
 package sqlfuncs
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -19,6 +20,27 @@ func (d *testDB) plan(sql string) string {
 		}
 	}
 	return strings.Join(lines, "; ")
+}
+
+// TestExplainAnalyze: what an operator's calls have cost, and a part of it that is
+// a time.
+func TestExplainAnalyze(t *testing.T) {
+	d := openTestDB(t)
+	d.must("CREATE TABLE t AS SELECT 'two w' || i % 10 AS prompt FROM range(3000) r(i)")
+	for _, c := range []struct{ sql, want string }{
+		{"SELECT generate('m', prompt) FROM t", `Calls:; generate; model m; .*INFERENCE:; generate; 3,000 rows in; 10 distinct; 20 prompt tokens; 10 answer tokens; [0-9.e-]+ s`},
+		{"SELECT embed('k', prompt), ai_filter(prompt, 'x') FROM t", `INFERENCE:; (embed; 3,000 rows in; 10 distinct; 60 prompt tokens; |ai_filter; 3,000 rows in; 10 distinct; 20 prompt tokens; 10 answer tokens; ){2}[0-9.e-]+ s`},
+		{"SELECT generate('m', CASE prompt WHEN 'two w1' THEN 'fail' ELSE prompt END) FROM t", `300 rows failed; 18 prompt tokens`},
+		{"SELECT * FROM ai_estimate('SELECT generate(''m'', prompt) FROM t')", `INFERENCE:; nothing asked`},
+		{"SELECT count(*) FROM t WHERE generate('m', prompt) IS NULL", `10 distinct`},
+		{"SELECT text FROM generate('m', 'a b', n := 3)", `GENERATE:; generate; 3 rows in; 3 distinct; 6 prompt tokens; 3 answer tokens`},
+		{"SELECT text FROM generate_stream('m', 'a b')", `GENERATE_STREAM:; generate_stream; 1 rows in; 1 distinct; 3 prompt tokens; 2 answer tokens`},
+	} {
+		d.engine.take()
+		if got := d.plan("EXPLAIN ANALYZE " + c.sql); !regexp.MustCompile(c.want).MatchString(got) {
+			t.Errorf("%s\n got %s\nwant %s", c.sql, got, c.want)
+		}
+	}
 }
 
 func TestExplain(t *testing.T) {

@@ -21,6 +21,7 @@ const (
 	fnFilter
 	fnFilterProb
 	fnEmbed
+	fnEstimate
 )
 
 // generateOptions are those of generate, tableOptions of FROM generate;
@@ -120,7 +121,7 @@ func functions() operator.Functions {
 			{Fn: fnChat, Name: "__chat", Returns: "VARCHAR", Groups: [][]int{{0}, {1}},
 				Args: append([]operator.Column{{Name: "session", Type: "VARCHAR"}, {Name: "message", Type: "VARCHAR"}}, named(chatOptions)...)},
 			{Fn: fnEmbed, Name: "__embed", Args: columns(embedOptions), Returns: "FLOAT[]", Lift: true, Groups: [][]int{{0}, {1}}},
-			{Fn: fnCountTokens, Name: "__count_tokens", Args: columns(nil), Returns: "BIGINT",
+			{Fn: fnCountTokens, Name: "__count_tokens", Args: columns(nil), Returns: "BIGINT", Free: true,
 				Groups: [][]int{{0}, {1}}},
 		}, scoringScalars()...),
 		Macros: append([]string{
@@ -131,6 +132,8 @@ func functions() operator.Functions {
 			"CREATE MACRO count_tokens(" + modelAndText("text") + ") AS __count_tokens(model, text)",
 		}, scoringMacros()...),
 		Tables: []operator.Table{
+			{Fn: fnEstimate, Name: "ai_estimate", Args: []operator.Column{{Name: "statement", Type: "VARCHAR"}}, Overloads: [][]int{{0}},
+				Query: true, Columns: estimateColumns},
 			{Fn: fnGenerateTable, Name: "generate", Args: columns(tableOptions), Overloads: [][]int{{}, {1}, {0, 1}},
 				Columns: []operator.Column{
 					{Name: "index", Type: "INTEGER"}, {Name: "text", Type: "VARCHAR"}, {Name: "finish_reason", Type: "VARCHAR"},

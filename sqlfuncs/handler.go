@@ -19,6 +19,8 @@ type Engine interface {
 	Stream(ctx context.Context, req inference.Request, chunk func(inference.Chunk) error) error
 	Embed(ctx context.Context, model string, texts []string, done func(i int, v inference.Embedding)) error
 	CountTokens(ctx context.Context, model string, texts []string) ([]int, error)
+	Count(ctx context.Context, reqs []inference.Request, each func(i int, c inference.Counted)) error
+	CountTexts(ctx context.Context, model string, texts []string, each func(i int, c inference.Counted)) error
 	Rate(ctx context.Context, model string) (inference.Rate, error)
 }
 
@@ -100,6 +102,15 @@ func (h *handler) Check(c operator.Call) error {
 
 // Run answers a batch: of one function, or of several that can be lifted.
 func (h *handler) Run(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
+	if operator.TermsOf(ctx).Estimate != 0 {
+		if err := h.gather(ctx, calls); err != nil {
+			return err
+		}
+		for i := range calls {
+			done(i, operator.Answer{Null: true})
+		}
+		return nil
+	}
 	ctx, explain, leave := h.watched(ctx)
 	defer leave()
 	return explain(h.run(ctx, calls, func(i int, a operator.Answer) {

@@ -16,7 +16,7 @@ type statement struct {
 	purse purse // what it may spend
 
 	mu     sync.Mutex // guards what follows
-	asking map[digest]*asked
+	asking map[digest]*question
 	said   answers
 }
 
@@ -28,8 +28,8 @@ func digestOf(key string) digest {
 	return digest(sum[:16])
 }
 
-// asked is a call that someone puts to the engine now.
-type asked struct {
+// question is a call that someone puts to the engine now.
+type question struct {
 	over chan struct{} // closed when it is no longer
 }
 
@@ -43,7 +43,7 @@ func WithStatement(ctx context.Context, dir string) (_ context.Context, end func
 }
 
 func newStatement(dir string) *statement {
-	return &statement{asking: map[digest]*asked{}, said: answers{dir: dir}}
+	return &statement{asking: map[digest]*question{}, said: answers{dir: dir}}
 }
 
 func (s *statement) end() {
@@ -127,7 +127,7 @@ func (s *statement) claim(keys []digest, which []int, tell func(int, inference.C
 		case s.asking[keys[i]] != nil:
 			theirs = append(theirs, i)
 		default:
-			s.asking[keys[i]] = &asked{over: make(chan struct{})}
+			s.asking[keys[i]] = &question{over: make(chan struct{})}
 			mine = append(mine, i)
 		}
 	}

@@ -11,6 +11,12 @@ import (
 // Stream makes the rows of a table function. A row's failure is the statement's:
 // there is no NULL to put in its place.
 func (h *handler) Stream(ctx context.Context, c operator.Call, row func([]*string)) error {
+	switch {
+	case c.Fn == fnEstimate:
+		return h.estimate(ctx, c, row)
+	case operator.TermsOf(ctx).Estimate != 0:
+		return h.gather(ctx, []operator.Call{c})
+	}
 	ctx, explain, leave := h.watched(ctx)
 	defer leave()
 	return explain(h.stream(ctx, c, row))

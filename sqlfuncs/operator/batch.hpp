@@ -32,7 +32,8 @@ struct Sleeper {
 
 	virtual ~Sleeper() = default;
 	//! Registers under a new id, within the limits that the settings ai_max_… put now.
-	static void Open(const shared_ptr<Sleeper> &s, ClientContext &context);
+	//! estimate: calls are counted for that one; 0: computed.
+	static void Open(const shared_ptr<Sleeper> &s, ClientContext &context, uint64_t estimate);
 	//! Ends the operator: Go cancels what runs and later completions find nothing.
 	static void Close(uint64_t id);
 	static shared_ptr<Sleeper> Lookup(uint64_t id);
@@ -40,6 +41,9 @@ struct Sleeper {
 	void Wake();
 	//! Sleeps until the next Wake; false when there was one since the last sleep. lk is held.
 	bool Sleep(const InterruptState &w);
+	//! What EXPLAIN ANALYZE says of the operator, which it calls an EXTENSION: its
+	//! name and what its calls have cost.
+	InsertionOrderPreservingMap<string> Spent(const string &name) const;
 };
 
 static constexpr uint8_t PENDING = 255;
@@ -87,7 +91,7 @@ struct RowStream : public Sleeper {
 
 uint64_t EnvOf(ClientContext &context);
 double MaxErrorRatio(ClientContext &context);
-hs_limits LimitsOf(ClientContext &context);
+hs_terms TermsOf(ClientContext &context);
 //! The statement's error as DuckDB shows it; the code in brackets is read back by database.
 [[noreturn]] void Throw(const string &message);
 
@@ -95,7 +99,7 @@ static mutex registry_lock;
 static unordered_map<uint64_t, shared_ptr<Sleeper>> registry;
 static uint64_t registry_next = 1;
 
-void Sleeper::Open(const shared_ptr<Sleeper> &s, ClientContext &context) {
+void Sleeper::Open(const shared_ptr<Sleeper> &s, ClientContext &context, uint64_t estimate) {
 	s->env = EnvOf(context);
 	s->conn = context.GetConnectionId();
 	s->tally = Tally::Of(context);
@@ -104,7 +108,9 @@ void Sleeper::Open(const shared_ptr<Sleeper> &s, ClientContext &context) {
 		s->id = registry_next++;
 		registry[s->id] = s;
 	}
-	goHsOpen(s->env, s->conn, s->id, LimitsOf(context));
+	auto terms = TermsOf(context);
+	terms.estimate = estimate;
+	goHsOpen(s->env, s->conn, s->id, terms);
 }
 
 void Sleeper::Close(uint64_t id) {
@@ -160,6 +166,14 @@ bool Sleeper::Sleep(const InterruptState &w) {
 	waiter = w;
 	waiting = true;
 	return true;
+}
+
+InsertionOrderPreservingMap<string> Sleeper::Spent(const string &name) const {
+	InsertionOrderPreservingMap<string> r;
+	auto text = goHsSpent(id);
+	r[name] = text;
+	free(text);
+	return r;
 }
 
 void Batch::Complete(idx_t idx, int status, const char *s, size_t n) {

@@ -28,9 +28,10 @@ func panicText(r any) string {
 }
 
 //export goHsOpen
-func goHsOpen(env, conn, op C.uint64_t, l C.hs_limits) {
+func goHsOpen(env, conn, op C.uint64_t, t C.hs_terms) {
 	if a := find(uint64(env)); a != nil {
-		a.begin(uint64(conn), uint64(op), Limits{Query: uint64(l.query), Rows: int64(l.rows), Tokens: int64(l.tokens), Seconds: float64(l.seconds)})
+		a.begin(uint64(conn), uint64(op), Terms{Query: uint64(t.query), Estimate: uint64(t.estimate),
+			Rows: int64(t.rows), Tokens: int64(t.tokens), Seconds: float64(t.seconds)})
 	}
 }
 
@@ -56,7 +57,7 @@ func goHsSubmit(env, conn, op, first, n C.uint64_t, reqs *C.hs_str) {
 	if len(calls) == 0 {
 		return
 	}
-	if r := a.running(uint64(op)); r != nil {
+	if r := runningOf(uint64(op)); r != nil {
 		r.feed(calls, index)
 	}
 }
@@ -70,9 +71,16 @@ func goHsStream(env, conn, op C.uint64_t, req C.hs_str) {
 		C.hs_end(op, p, n)
 		return
 	}
-	if r := a.running(uint64(op)); r != nil {
+	if r := runningOf(uint64(op)); r != nil {
 		a.wg.Add(1)
 		go a.stream(r.ctx, uint64(op), c)
+	}
+}
+
+//export goHsStop
+func goHsStop(op C.uint64_t) {
+	if r := runningOf(uint64(op)); r != nil {
+		r.cancel()
 	}
 }
 
@@ -129,6 +137,20 @@ func goHsCost(env C.uint64_t, req C.hs_str, yes *C.double) (out C.double) {
 		*yes = C.double(share)
 	}
 	return C.double(cost)
+}
+
+//export goHsSpent
+func goHsSpent(op C.uint64_t) (out *C.char) {
+	defer func() {
+		if r := recover(); r != nil {
+			out = C.CString(panicText(r))
+		}
+	}()
+	r := runningOf(uint64(op))
+	if r == nil {
+		return C.CString("")
+	}
+	return C.CString(strings.Join(r.a.handler.Spent(r.spent), "\n"))
 }
 
 //export goHsParse

@@ -25,6 +25,7 @@ type running struct {
 	op     uint64
 	ctx    context.Context // ends with its statement, with the operator, or with the attachment
 	cancel context.CancelFunc
+	spent  *Account
 
 	mu          sync.Mutex // guards what follows
 	calls       []Call     // not yet put to the Handler
@@ -34,16 +35,17 @@ type running struct {
 	batches     int        // put, and not all answered
 }
 
-// begin makes operator op known: its context is its statement's, with limits.
-func (a *Attachment) begin(conn, op uint64, limits Limits) {
+// begin makes operator op known: its context is its statement's, with its terms.
+func (a *Attachment) begin(conn, op uint64, terms Terms) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	parent := a.stmts[conn]
 	if parent == nil {
 		parent = context.Background()
 	}
-	r := &running{a: a, op: op}
-	r.ctx, r.cancel = context.WithCancel(context.WithValue(parent, limitsKey{}, limits))
+	r := &running{a: a, op: op, spent: &Account{}}
+	ctx := context.WithValue(context.WithValue(parent, termsKey{}, terms), accountKey{}, r.spent)
+	r.ctx, r.cancel = context.WithCancel(ctx)
 	if a.done {
 		r.cancel()
 	}
@@ -53,8 +55,14 @@ func (a *Attachment) begin(conn, op uint64, limits Limits) {
 	attachments.Unlock()
 }
 
-// running is operator op's, nil when it has ended.
-func (a *Attachment) running(op uint64) *running {
+// runningOf is operator op's, nil when it has ended.
+func runningOf(op uint64) *running {
+	attachments.Lock()
+	a := attachments.ops[op]
+	attachments.Unlock()
+	if a == nil {
+		return nil
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.ops[op]

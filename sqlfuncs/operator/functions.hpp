@@ -18,6 +18,7 @@ struct CallSpec {
 	vector<string> args;
 	vector<uint64_t> groups; //! bit masks over args: all NULL in one makes the row NULL
 	bool lift = false;
+	bool free = false; //! costs nothing worth counting: an estimate has it computed
 };
 
 //! The registered spec of e when it is one of our calls that has not been turned into a packer.
@@ -71,8 +72,11 @@ struct CallBindData : public FunctionData {
 	}
 	CallSpec spec;
 	uint64_t env;
+	uint64_t estimate = 0; //! not 0: only counted, for that one
 	unique_ptr<FunctionData> Copy() const override {
-		return make_uniq<CallBindData>(spec, env);
+		auto r = make_uniq<CallBindData>(spec, env);
+		r->estimate = estimate;
+		return std::move(r);
 	}
 	bool Equals(const FunctionData &o) const override {
 		auto &c = o.Cast<CallBindData>();
@@ -196,9 +200,15 @@ static void PutAnswers(Vector &v, idx_t n, F row) {
 }
 
 //===-------------------------------------------------------------- in place
+//! This thread binds the SELECT of an ai_estimate.
+static thread_local bool binding_estimate = false;
+
 //! The answers of one chunk, waited for on DuckDB's thread.
 static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
 	auto &bind = BindData(state);
+	if (binding_estimate) { // DuckDB asks for a value while it binds
+		throw BinderException("[UNSUPPORTED] a call of a model decides what the SELECT is, so it cannot be estimated");
+	}
 	auto rows = Pack(bind.spec, args);
 	auto b = make_shared_ptr<Together>();
 	b->whole = true;
@@ -210,7 +220,7 @@ static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
 	}
 	if (b->pending > 0) {
 		auto &context = state.GetContext();
-		Sleeper::Open(b, context);
+		Sleeper::Open(b, context, bind.estimate);
 		b->tally->real += b->pending;
 		struct Closer {
 			uint64_t id;

@@ -31,6 +31,7 @@ typedef struct {
 	const uint64_t *groups; // bit masks over args: a row with a group all NULL is NULL
 	size_t ngroups;
 	int lift;               // 1: may be moved into the operator
+	int free;               // 1: costs nothing worth counting
 } hs_scalar;
 
 // A table function that streams rows from the engine. npos positional
@@ -44,15 +45,17 @@ typedef struct {
 	size_t noverloads;
 	const hs_col *columns;
 	size_t ncolumns;
+	int estimate; // 1: its one argument is a SELECT, whose calls are counted
 } hs_table;
 
-// What the settings ai_max_… allow a statement; 0 is no limit. Limits hold for query,
-// DuckDB's number of the statement, over all its operators.
+// On what terms an operator runs. The limits, of the settings ai_max_…, hold for
+// the statement over all its operators; 0 is none.
 typedef struct {
-	uint64_t query;
+	uint64_t query;    // DuckDB's number of the statement
+	uint64_t estimate; // not 0: calls are only counted, for this estimate of the statement
 	int64_t rows, tokens;
 	double seconds;
-} hs_limits;
+} hs_terms;
 
 // Go -> C++, at start. db is a duckdb_database. 0 is success; else err is filled.
 int hs_attach(void *db, uint64_t env, char *err, size_t errlen);
@@ -77,13 +80,15 @@ void hs_wake(uint64_t env, uint64_t conn);               // after duckdb_interru
 
 #ifdef __cplusplus
 // C++ -> Go. Text that Go returns is malloc'ed; the caller frees it.
-void goHsOpen(uint64_t env, uint64_t conn, uint64_t op, hs_limits limits); // op begins
+void goHsOpen(uint64_t env, uint64_t conn, uint64_t op, hs_terms terms); // op begins
 void goHsSubmit(uint64_t env, uint64_t conn, uint64_t op, uint64_t first, uint64_t n, hs_str *reqs);
 void goHsStream(uint64_t env, uint64_t conn, uint64_t op, hs_str req);
+void goHsStop(uint64_t op); // no more answers are wanted; what it has cost can still be asked
 void goHsClose(uint64_t op);
 char *goHsCheck(uint64_t env, hs_str req);                              // NULL: fine, else the error
 char *goHsExplain(uint64_t env, hs_str req, uint64_t rows);             // what is known of a call's cost, in lines
 double goHsCost(uint64_t env, hs_str req, double *yes);                 // of a call, in no unit; yes: how often it was true
+char *goHsSpent(uint64_t op);                                           // what op's calls have cost, in lines
 int goHsParse(uint64_t env, hs_str sql, char **err);                    // 0 not ours, 1 ours, 2 error
 int goHsRun(uint64_t env, uint64_t conn, hs_str sql, char **out);       // 0: out is the status, 1: the error
 }

@@ -24,6 +24,7 @@ struct LogicalInference : public LogicalExtensionOperator {
 	idx_t table_index = 0;        //! of the appended columns
 	vector<ColumnBinding> forced; //! child columns that hold packed requests
 	vector<Called> calls;         //! what is answered: forced, then expressions
+	uint64_t estimate = 0;        //! not 0: only counted, for that one
 
 	vector<ColumnBinding> GetColumnBindings() override;
 	void ResolveTypes() override;
@@ -116,8 +117,9 @@ struct InferenceState : public GlobalSourceState {
 	//! after the query's end, on a thread that was slow to drop its task.
 	void Shut();
 
-private:
 	bool started = false;
+
+private:
 	idx_t pipeline = 0; //! of the input, that runs
 	unique_ptr<PipelineExecutor> running;
 	vector<string> unsent; //! empty: a NULL request
@@ -160,6 +162,7 @@ public:
 	vector<Called> calls;                    //! whose answers they are
 	vector<idx_t> kept;                      //! the other columns
 	vector<shared_ptr<Pipeline>> input;      //! the pipelines that end here; the operator runs them itself
+	uint64_t estimate = 0;                   //! not 0: only counted, for that one
 
 	string GetName() const override {
 		return "INFERENCE";
@@ -183,6 +186,11 @@ public:
 	SinkResultType Sink(ExecutionContext &, DataChunk &in, OperatorSinkInput &input) const override {
 		input.global_state.Cast<InferenceSink>().target->Sink(in);
 		return SinkResultType::NEED_MORE_INPUT;
+	}
+
+	InsertionOrderPreservingMap<string> ExtraSourceParams(GlobalSourceState &g, LocalSourceState &) const override {
+		auto &s = g.Cast<InferenceState>();
+		return s.started ? s.window->Spent(GetName()) : InsertionOrderPreservingMap<string>(); // not: of an emptied pipeline
 	}
 
 	bool IsSource() const override {
@@ -299,13 +307,13 @@ SourceResultType PhysicalInference::GetDataInternal(ExecutionContext &c, DataChu
 InferenceState::InferenceState(ClientContext &c, const PhysicalInference &op_p)
     : op(op_p), context(c), window(make_shared_ptr<Window>(op_p.slots.size(), Settings::Get<PreserveInsertionOrderSetting>(c))),
       ratio(MaxErrorRatio(c)) {
-	auto l = LimitsOf(c);
+	auto l = TermsOf(c);
 	limited = l.rows > 0 || l.tokens > 0 || l.seconds > 0;
-	Sleeper::Open(window, c);
+	Sleeper::Open(window, c, op_p.estimate);
 	auto w = window;
 	input_woke = make_shared_ptr<WakeTask>([w]() { w->Wake(); });
 	// What is above may have enough (LIMIT): the pipeline then unblocks its source.
-	stopped = make_shared_ptr<WakeTask>([w]() { goHsClose(w->id); });
+	stopped = make_shared_ptr<WakeTask>([w]() { goHsStop(w->id); });
 	BlockTask(Lock(), InterruptState(weak_ptr<Task>(stopped)));
 }
 
@@ -480,6 +488,7 @@ void LogicalInference::ResolveColumnBindings(ColumnBindingResolver &res, vector<
 PhysicalOperator &LogicalInference::CreatePlan(ClientContext &, PhysicalPlanGenerator &planner) {
 	auto &child = planner.CreatePlan(*children[0]);
 	auto &op = planner.Make<PhysicalInference>(types, std::move(expressions), positions, calls, child.estimated_cardinality);
+	op.Cast<PhysicalInference>().estimate = estimate;
 	op.children.push_back(child);
 	return op;
 }

@@ -38,6 +38,8 @@ type Handler interface {
 	// Cost is what a call costs a row, compared with others, and the share of rows for
 	// which it was true so far, where that is known.
 	Cost(c Call) (cost, yes float64, known bool)
+	// Spent says, in lines, what an operator's calls have cost.
+	Spent(a *Account) []string
 	// Run answers a batch: done is called once for each call, in any order. An
 	// error fails the statement.
 	Run(ctx context.Context, calls []Call, done func(i int, a Answer)) error
@@ -61,6 +63,7 @@ type Scalar struct {
 	Returns string  // the answers' texts are cast to it
 	Groups  [][]int // positions of Args: a row where all of one are NULL is NULL
 	Lift    bool    // may become the operator
+	Free    bool    // costs nothing worth counting: an estimate has it computed
 }
 
 // Table is a function in FROM whose rows the Handler streams. Each of Overloads
@@ -71,6 +74,7 @@ type Table struct {
 	Args      []Column
 	Overloads [][]int
 	Columns   []Column
+	Query     bool // its one argument is a SELECT; what that asks is counted, not computed
 }
 
 // Setting is a DuckDB setting of our own.

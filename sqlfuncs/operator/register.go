@@ -82,6 +82,9 @@ func (at *Attachment) register(f Functions) error {
 		if s.Lift {
 			c[0].lift = 1
 		}
+		if s.Free {
+			c[0].free = 1
+		}
 		if err := failed(C.hs_add_scalar(db, &c[0], msg, errBuf), s.Name); err != nil {
 			return err
 		}
@@ -104,6 +107,9 @@ func (a *arena) table(t Table) *C.hs_table {
 	c[0].fn, c[0].name = C.uint16_t(t.Fn), a.text(t.Name)
 	c[0].args, c[0].nargs = a.columns(t.Args)
 	c[0].columns, c[0].ncolumns = a.columns(t.Columns)
+	if t.Query {
+		c[0].estimate = 1
+	}
 	lists := alloc[*C.uint8_t](a, len(t.Overloads))
 	for i, o := range t.Overloads {
 		l := alloc[C.uint8_t](a, len(o)+1)

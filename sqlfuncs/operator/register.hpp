@@ -36,8 +36,8 @@ static T Setting(ClientContext &context, const char *name) {
 	return context.TryGetCurrentSetting(name, v) && !v.IsNull() ? v.GetValue<T>() : T();
 }
 
-hs_limits LimitsOf(ClientContext &context) {
-	return {context.transaction.GetActiveQuery(), Setting<int64_t>(context, "ai_max_rows"),
+hs_terms TermsOf(ClientContext &context) {
+	return {context.transaction.GetActiveQuery(), 0, Setting<int64_t>(context, "ai_max_rows"),
 	        Setting<int64_t>(context, "ai_max_tokens"), Setting<double>(context, "ai_max_seconds")};
 }
 
@@ -183,6 +183,7 @@ extern "C" int hs_add_scalar(void *dbp, const hs_scalar *f, char *err, size_t er
 		spec.fn = f->fn;
 		spec.name = f->name;
 		spec.lift = f->lift != 0;
+		spec.free = f->free != 0;
 		spec.groups.assign(f->groups, f->groups + f->ngroups);
 		vector<LogicalType> types;
 		for (size_t i = 0; i < f->nargs; i++) {
@@ -202,6 +203,7 @@ extern "C" int hs_add_table(void *dbp, const hs_table *f, char *err, size_t errl
 		StreamSpec spec;
 		spec.fn = f->fn;
 		spec.name = f->name;
+		spec.estimate = f->estimate != 0;
 		for (size_t i = 0; i < f->nargs; i++) {
 			spec.args.push_back(f->args[i].name);
 			spec.arg_types.push_back(TypeOf(*con.context, f->args[i].type));

@@ -6,6 +6,7 @@
 #pragma once
 #include "duckdb.hpp"
 #include "duckdb/optimizer/optimizer_extension.hpp"
+#include "estimate.hpp"
 #include "extract.hpp"
 #include "inference.hpp"
 #include "duckdb/optimizer/optimizer.hpp"
@@ -336,24 +337,10 @@ struct Rewriter {
 	}
 };
 
-//! EXPLAIN tells the calls that were not lifted.
-static void MarkInPlace(Expression &e) {
-	if (IsCall(e)) {
-		NameInPlace(e);
-	}
-	ExpressionIterator::EnumerateChildren(e, [](Expression &c) { MarkInPlace(c); });
-}
-static void MarkInPlace(LogicalOperator &op) {
-	LogicalOperatorVisitor::EnumerateExpressions(op, [](unique_ptr<Expression> *e) { MarkInPlace(**e); });
-	for (auto &c : op.children) {
-		MarkInPlace(*c);
-	}
-}
-
 void Rewrite(OptimizerExtensionInput &input, unique_ptr<LogicalOperator> &plan) {
 	Rewriter r {input.optimizer};
 	auto d = r.Visit(plan);
 	r.Force(plan, d);
-	MarkInPlace(*plan);
+	Mark(*plan, 0);
 }
 } // namespace hyprstream

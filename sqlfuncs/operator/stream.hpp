@@ -19,12 +19,13 @@ struct StreamSpec {
 	vector<vector<uint8_t>> overloads; //! positional arguments, as indices of args
 	vector<string> column_names;
 	vector<LogicalType> column_types;
+	bool estimate = false; //! its one argument is a SELECT, see estimate.hpp
 };
 TableFunctionSet MakeStream(const StreamSpec &spec);
 
 struct StreamState : public GlobalSourceState {
-	explicit StreamState(ClientContext &c) : rows(make_shared_ptr<RowStream>()) {
-		Sleeper::Open(rows, c);
+	StreamState(ClientContext &c, uint64_t estimate) : rows(make_shared_ptr<RowStream>()) {
+		Sleeper::Open(rows, c, estimate);
 	}
 	~StreamState() override {
 		Sleeper::Close(rows->id);
@@ -40,15 +41,19 @@ public:
 	      request(std::move(request_p)) {
 	}
 	string name, request;
+	uint64_t estimate = 0; //! not 0: only counted, for that one
 
 	string GetName() const override {
 		return name;
+	}
+	InsertionOrderPreservingMap<string> ExtraSourceParams(GlobalSourceState &state, LocalSourceState &) const override {
+		return state.Cast<StreamState>().rows->Spent(name);
 	}
 	bool IsSource() const override {
 		return true;
 	}
 	unique_ptr<GlobalSourceState> GetGlobalSourceState(ClientContext &c) const override {
-		return make_uniq<StreamState>(c);
+		return make_uniq<StreamState>(c, estimate);
 	}
 	SourceResultType GetDataInternal(ExecutionContext &c, DataChunk &out, OperatorSourceInput &input) const override {
 		auto &s = input.global_state.Cast<StreamState>();
@@ -99,6 +104,7 @@ public:
 struct LogicalStream : public LogicalExtensionOperator {
 	idx_t table_index = 0;
 	string name, request;
+	uint64_t estimate = 0; //! not 0: only counted, for that one
 	vector<LogicalType> column_types;
 
 	vector<ColumnBinding> GetColumnBindings() override {
@@ -120,7 +126,9 @@ struct LogicalStream : public LogicalExtensionOperator {
 		return "hyprstream";
 	}
 	PhysicalOperator &CreatePlan(ClientContext &, PhysicalPlanGenerator &planner) override {
-		return planner.Make<PhysicalStream>(types, name, request);
+		auto &op = planner.Make<PhysicalStream>(types, name, request);
+		op.Cast<PhysicalStream>().estimate = estimate;
+		return op;
 	}
 };
 
@@ -128,6 +136,9 @@ struct StreamInfo : public TableFunctionInfo {
 	StreamSpec spec;
 	vector<uint8_t> positions; //! of this overload's positional arguments
 };
+
+unique_ptr<LogicalOperator> BindEstimate(ClientContext &context, TableFunctionBindInput &input, idx_t bind_index,
+                                         vector<string> &return_names);
 
 static unique_ptr<LogicalOperator> BindStream(ClientContext &context, TableFunctionBindInput &input, idx_t bind_index,
                                               vector<string> &return_names) {
@@ -175,7 +186,7 @@ TableFunctionSet MakeStream(const StreamSpec &spec) {
 			args.push_back(spec.arg_types[p]);
 		}
 		TableFunction f(spec.name, args, NotReached);
-		f.bind_operator = BindStream;
+		f.bind_operator = spec.estimate ? BindEstimate : BindStream;
 		f.function_info = info;
 		for (idx_t i = 0; i < spec.args.size(); i++) {
 			f.named_parameters[spec.args[i]] = spec.arg_types[i];

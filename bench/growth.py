@@ -3,8 +3,9 @@
     .deps/venv/bin/python bench/growth.py [--runs 3] [--slots 1,2,4,…,256] [--rows 100,…,100000] [--short] [--quick]
 
 Slots: W1 (distinct prompts of 64 tokens, 32 out) on the real model, 128 tokens of context per slot, a multiple of the slots
-as rows so that none is idle at the end. Rows: distinct prompts on testdata/tiny.gguf, 2 tokens out, one statement; resident
-memory of the server and of the model's process before it, and the most while it ran. --short: fewer slots, rows, and 1 run.
+as rows so that none is idle at the end. Rows: distinct prompts on testdata/tiny.gguf, 2 tokens out, one statement; when the
+first batch of rows came; resident memory of the server and of the model's process before it, and the most while it ran.
+--rows 1000000 takes ten minutes. --short: fewer slots, rows, and 1 run.
 """
 
 import argparse
@@ -89,7 +90,7 @@ def resident(pid):
 
 
 def over_rows(hyprstream, args):
-    """Gives [(rows, rows/s, server bytes before, engine bytes before, at most, at most)]."""
+    """Gives [(rows, rows/s, seconds to the first, server bytes before, engine bytes before, at most, at most)]."""
     hyprstream.sql(f"CREATE MODEL tiny FROM '{TINY}' WITH (context_length = {SLOT_TOKENS}, threads = {THREADS})")
     hyprstream.sql("SELECT generate('tiny', 'hello', max_tokens := 2)")
     [(pid,)] = hyprstream.sql("SELECT pid FROM ai.engines WHERE model = 'tiny'")
@@ -100,12 +101,13 @@ def over_rows(hyprstream, args):
             with hyprstream.conn.cursor() as cur:
                 cur.execute(f"SELECT i, generate('tiny', '{n} rows, number ' || i, max_tokens := 2, raw := true) FROM range({n}) r(i)")
                 for batch in cur.fetch_record_batch():
+                    watch.row()
                     rows += batch.num_rows
             watch.stop()
         finally:
             memory.stop()
         assert rows == n, (rows, n)
-        found.append((n, n / watch.seconds, *memory.before, *memory.most))
+        found.append((n, n / watch.seconds, watch.first, *memory.before, *memory.most))
         print(f"{n} rows done", flush=True)
     return found
 
@@ -122,10 +124,10 @@ def main():
     print(f"\n{'slots':>5}  {'hyprstream, rows/s':24} {'llama-batched-bench':24} ratio")
     for n, ours, theirs in slots:
         print(f"{n:5}  {spread(ours):24} {spread(theirs):24} {statistics.median(ours) / statistics.median(theirs):.2f}")
-    print(f"\n{'rows':>6} {'rows/s':>8}   MiB of server: before, most    of engine: before, most")
-    for n, rate, *memory in rows:
+    print(f"\n{'rows':>7} {'rows/s':>8} {'first, ms':>9}   MiB of server: before, most    of engine: before, most")
+    for n, rate, first, *memory in rows:
         server, engine, server_most, engine_most = (m / 2**20 for m in memory)
-        print(f"{n:6} {rate:8.1f} {server:23.1f} {server_most:7.1f} {engine:19.1f} {engine_most:7.1f}")
+        print(f"{n:7} {rate:8.1f} {1000 * first:9.0f} {server:23.1f} {server_most:7.1f} {engine:19.1f} {engine_most:7.1f}")
     if args.json:
         args.json.write_text(json.dumps({"slots": slots, "rows": rows}, indent=1) + "\n")
 

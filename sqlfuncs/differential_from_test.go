@@ -228,7 +228,7 @@ func (g *generator) equal(l, r relation) string {
 		s := scope{cols: rel.cols, simple: true}
 		if g.chance(30) {
 			g.mark("expression as join key")
-			return g.expr(typ, s, 2)
+			return g.bound(typ, s, 2)
 		}
 		return g.leaf(typ, s)
 	}

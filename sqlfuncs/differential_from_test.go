@@ -161,6 +161,14 @@ func (g *generator) lateral(r relation) relation {
 	g.mark("LATERAL")
 	g.early = true
 	s, before := scope{cols: r.cols, simple: true, nested: true}, g.calls
+	if g.chance(25) {
+		g.mark("unnest")
+		a := g.name("a")
+		r.sql += ", unnest([" + g.expr(text, s, 2) + ", " + g.expr(text, s, 2) + "]) " + a + "(c1)"
+		r.cols = append(r.cols[:len(r.cols):len(r.cols)], column{a + ".c1", text, g.calls < before})
+		r.key, r.rows, r.lateral = nil, r.rows*2, true
+		return r
+	}
 	q := query{sql: "SELECT " + g.expr(text, s, 2) + " AS c1", types: []byte{text}, rows: 1}
 	if g.chance(40) {
 		in := g.table(g.one("w", "u"))

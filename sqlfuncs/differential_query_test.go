@@ -153,7 +153,7 @@ func (g *generator) order(q *query, key []string, s scope) {
 	if g.chance(60) {
 		g.mark("LIMIT")
 		g.early = true
-		q.sql += " LIMIT " + g.one("5", "1", "20", "0", "3")
+		q.sql += " LIMIT " + g.one("5", "1", "20", "0", "3", "(SELECT 4)")
 		if g.chance(30) {
 			g.mark("OFFSET")
 			q.sql += " OFFSET " + g.one("2", "7", "60")

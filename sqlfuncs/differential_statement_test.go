@@ -35,7 +35,7 @@ func (g *generator) statement() (s diffStatement) {
 	run := func(q query) { s.steps, s.ordered = append(s.steps, q.sql), q.ordered }
 	g.pick(
 		choice{"SELECT", 60, func() string { run(g.query(nil)); return "" }},
-		choice{"SELECT of the big table", 1, func() string {
+		choice{"SELECT of the big table", 2, func() string {
 			g.big = true
 			run(g.query(nil))
 			g.big = false
@@ -90,7 +90,7 @@ func (g *generator) prepared() diffStatement {
 	if len(args) > 0 {
 		execute += "(" + strings.Join(args, ", ") + ")"
 	}
-	return diffStatement{steps: []string{"PREPARE made AS " + sql, execute}, ordered: q.ordered}
+	return diffStatement{steps: []string{"PREPARE made AS " + sql, execute, execute}, ordered: q.ordered}
 }
 
 var parameter = regexp.MustCompile(`\$[0-9]+`)

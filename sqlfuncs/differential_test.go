@@ -98,6 +98,9 @@ func (d *diffDB) run(s diffStatement) (o outcome) {
 		return o
 	}
 	for _, sql := range s.steps {
+		if strings.HasPrefix(sql, "EXECUTE") {
+			d.engine.taken() // each run is a statement
+		}
 		o.rows, o.err = d.query(strings.ReplaceAll(sql, diffFile, d.file))
 		if o.err != nil {
 			break

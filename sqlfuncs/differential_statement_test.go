@@ -23,7 +23,7 @@ func diffStatements(failing bool) *rapid.Generator[diffStatement] {
 			if s = g.statement(); g.calls < allowed {
 				break
 			}
-			g.args, g.dear, g.early = nil, 0, false
+			g.args, g.dear, g.early, g.hit = nil, 0, false, map[string]bool{}
 		}
 		s.hit = g.hit
 		s.subset = g.dear <= 1 && !g.early

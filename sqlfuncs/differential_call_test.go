@@ -85,7 +85,7 @@ func (g *generator) generate(s scope, depth int) string {
 
 func (g *generator) classify(function string, s scope, depth int) string {
 	return g.call(s, func() string {
-		labels := g.one("['red', 'green']", "['b', 'a', 'b', '']", "NULL::VARCHAR[]", "[]::VARCHAR[]", "")
+		labels := g.one("['red', 'green']", "['b', 'a', 'b', '']", "['a', 'a b']", "['7']", "['x', 'y', 'red']", "NULL::VARCHAR[]", "[]::VARCHAR[]", "")
 		if labels == "" {
 			g.mark("labels of a column")
 			labels = "['red', NULL, " + g.leaf(text, s) + "]"

@@ -144,7 +144,7 @@ func (g *generator) values() relation {
 // source is FROM: one relation or a join of a few.
 func (g *generator) source() relation {
 	r := g.from()
-	for range g.one("", "", "", "1", "1", "12") {
+	for range g.one("", "", "", "", "1", "1", "12") {
 		if g.big {
 			return r
 		}
@@ -234,7 +234,7 @@ func (g *generator) equal(l, r relation) string {
 	}
 	side := func(rel relation) string {
 		s := scope{cols: rel.cols, simple: true}
-		if g.chance(30) {
+		if g.chance(15) {
 			g.mark("expression as join key")
 			return g.bound(typ, s, 2)
 		}

@@ -42,6 +42,9 @@ func (g *generator) bound(typ byte, s scope, depth int) string {
 func (g *generator) condition(s scope, depth int) string {
 	before := g.calls
 	sql := g.bound(truthy, s, depth)
+	if k, ok := g.column(integer64, s); ok && g.chance(40) { // or too few rows are left
+		sql = "(" + sql + " OR " + k + " > 1)"
+	}
 	for _, c := range s.cols {
 		if c.dear && g.calls == before && strings.Contains(sql, c.ref) {
 			g.dear++
@@ -90,7 +93,7 @@ func (g *generator) anyQuery(want []byte) query {
 	r := g.source()
 	s := scope{cols: r.cols, simple: g.depth > 2}
 	var conditions []string
-	for range g.one("", "1", "1", "11", "111") {
+	for range g.one("", "", "1", "1", "11") {
 		conditions = append(conditions, g.condition(s, 1+g.n(2)))
 	}
 	var q query

@@ -155,7 +155,7 @@ func runs(t *testing.T, count int) {
 // TestDifferential: the operator changes no result, and asks for no more than DuckDB
 // would by itself where that can be said.
 func TestDifferential(t *testing.T) {
-	runs(t, 2200)
+	runs(t, 3000)
 	d := newDifferential(t)
 	d.try(t, diffStatements(false), d.check)
 }
@@ -175,8 +175,8 @@ func (d *differential) try(t *testing.T, statements *rapid.Generator[diffStateme
 		}
 	})
 	d.report(t)
-	if d.rejected*10 > d.statements {
-		t.Errorf("%d of %d statements cannot be bound", d.rejected, d.statements)
+	if d.rejected*10 > d.statements || d.reached*2 < d.statements {
+		t.Errorf("of %d statements %d cannot be bound, and %d reach the engine", d.statements, d.rejected, d.reached)
 	}
 }
 

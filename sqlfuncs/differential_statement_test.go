@@ -13,7 +13,7 @@ import (
 func diffStatements(failing bool) *rapid.Generator[diffStatement] {
 	return rapid.Custom(func(t *rapid.T) diffStatement {
 		g := &generator{t: t, hit: map[string]bool{}}
-		g.calls = 1 + g.n(6)
+		g.calls = 3 + g.n(5)
 		if failing {
 			g.onErr = ", on_error := 'fail'"
 		}

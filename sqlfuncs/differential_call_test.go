@@ -1,6 +1,9 @@
 package sqlfuncs
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // call writes one, or a literal where none may be.
 func (g *generator) call(s scope, write func() string) string {
@@ -8,7 +11,14 @@ func (g *generator) call(s scope, write func() string) string {
 		return g.literal(text)
 	}
 	g.calls--
-	return write()
+	sql := write()
+	g.free = g.free || !s.in(sql)
+	return sql
+}
+
+// in says whether sql refers to a column.
+func (s scope) in(sql string) bool {
+	return slices.ContainsFunc(s.cols, func(c column) bool { return strings.Contains(sql, c.ref) })
 }
 
 func (g *generator) model(s scope) string {
@@ -75,7 +85,7 @@ func (g *generator) generate(s scope, depth int) string {
 
 func (g *generator) classify(function string, s scope, depth int) string {
 	return g.call(s, func() string {
-		labels := g.one("['red', 'green']", "['b', 'a', 'b', '']", "NULL::VARCHAR[]", "[]::VARCHAR[]", "")
+		labels := g.one("['red', 'green']", "['b', 'a', 'b', '']", "['a', 'a b']", "['7']", "['x', 'y', 'red']", "NULL::VARCHAR[]", "[]::VARCHAR[]", "")
 		if labels == "" {
 			g.mark("labels of a column")
 			labels = "['red', NULL, " + g.leaf(text, s) + "]"

@@ -13,6 +13,8 @@ func (g *generator) text(s scope, depth int) string {
 		{"CAST", 1, func() string { return "CAST(" + i() + " AS VARCHAR)" }},
 		{"CAST", 1, func() string { return "(" + g.expr(truthy, s, depth-1) + ")::VARCHAR" }},
 		{"NULLIF", 1, func() string { return "nullif(" + v() + ", " + v() + ")" }},
+		{"STRUCT", 1, func() string { return "{'x': " + i() + ", 'y': " + v() + "}.y" }},
+		{"list element", 1, func() string { return "[" + v() + ", " + v() + "][" + g.one("1", "2", "-1") + "]" }},
 		{"greatest", 1, func() string { return g.one("greatest", "least") + "(" + v() + ", " + v() + ")" }},
 		{"list_transform", 1, func() string {
 			in := scope{cols: []column{{ref: "x", typ: text}}, plain: s.plain, simple: true}
@@ -108,6 +110,10 @@ func (g *generator) boolean(s scope, depth int) string {
 		{"IS NULL", 1, func() string { return "(" + b() + g.one(" IS TRUE", " IS NOT TRUE", " IS NOT NULL") + ")" }},
 		{"BETWEEN", 1, func() string { return "(" + v() + g.one(" BETWEEN ", " NOT BETWEEN ") + v() + " AND " + v() + ")" }},
 		{"IS DISTINCT FROM", 1, func() string { return "(" + v() + g.one(" IS DISTINCT FROM ", " IS NOT DISTINCT FROM ") + v() + ")" }},
+		{"random()", 1, func() string {
+			g.free = true
+			return g.one("(random() < 2)", "(random() > 2)")
+		}},
 		{"list_contains", 1, func() string { return "list_contains([" + v() + ", " + v() + "], " + v() + ")" }},
 	}
 	of = append(of, g.common(truthy, s, depth)...)

@@ -144,7 +144,7 @@ func (g *generator) values() relation {
 // source is FROM: one relation or a join of a few.
 func (g *generator) source() relation {
 	r := g.from()
-	for range g.one("", "", "", "1", "1", "12") {
+	for range g.one("", "", "", "", "1", "1", "12") {
 		if g.big {
 			return r
 		}
@@ -161,6 +161,14 @@ func (g *generator) lateral(r relation) relation {
 	g.mark("LATERAL")
 	g.early = true
 	s, before := scope{cols: r.cols, simple: true, nested: true}, g.calls
+	if g.chance(25) {
+		g.mark("unnest")
+		a := g.name("a")
+		r.sql += ", unnest([" + g.expr(text, s, 2) + ", " + g.expr(text, s, 2) + "]) " + a + "(c1)"
+		r.cols = append(r.cols[:len(r.cols):len(r.cols)], column{a + ".c1", text, g.calls < before})
+		r.key, r.rows, r.lateral = nil, r.rows*2, true
+		return r
+	}
 	q := query{sql: "SELECT " + g.expr(text, s, 2) + " AS c1", types: []byte{text}, rows: 1}
 	if g.chance(40) {
 		in := g.table(g.one("w", "u"))
@@ -226,9 +234,9 @@ func (g *generator) equal(l, r relation) string {
 	}
 	side := func(rel relation) string {
 		s := scope{cols: rel.cols, simple: true}
-		if g.chance(30) {
+		if g.chance(15) {
 			g.mark("expression as join key")
-			return g.expr(typ, s, 2)
+			return g.bound(typ, s, 2)
 		}
 		return g.leaf(typ, s)
 	}

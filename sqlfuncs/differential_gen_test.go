@@ -31,6 +31,7 @@ type generator struct {
 	ctes   []relation
 	big    bool   // the big table is in it: nothing else is
 	within bool   // directly after WITH
+	free   bool   // a call refers to no column
 	onErr  string // option of some calls
 
 	// dear is how many conditions hold calls, early whether a query can end before it has read its input.

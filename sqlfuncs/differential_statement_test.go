@@ -13,7 +13,7 @@ import (
 func diffStatements(failing bool) *rapid.Generator[diffStatement] {
 	return rapid.Custom(func(t *rapid.T) diffStatement {
 		g := &generator{t: t, hit: map[string]bool{}}
-		g.calls = 1 + g.n(6)
+		g.calls = 3 + g.n(5)
 		if failing {
 			g.onErr = ", on_error := 'fail'"
 		}
@@ -23,7 +23,7 @@ func diffStatements(failing bool) *rapid.Generator[diffStatement] {
 			if s = g.statement(); g.calls < allowed {
 				break
 			}
-			g.args, g.dear, g.early = nil, 0, false
+			g.args, g.dear, g.early, g.hit = nil, 0, false, map[string]bool{}
 		}
 		s.hit = g.hit
 		s.subset = g.dear <= 1 && !g.early
@@ -35,7 +35,7 @@ func (g *generator) statement() (s diffStatement) {
 	run := func(q query) { s.steps, s.ordered = append(s.steps, q.sql), q.ordered }
 	g.pick(
 		choice{"SELECT", 60, func() string { run(g.query(nil)); return "" }},
-		choice{"SELECT of the big table", 1, func() string {
+		choice{"SELECT of the big table", 2, func() string {
 			g.big = true
 			run(g.query(nil))
 			g.big = false
@@ -90,7 +90,7 @@ func (g *generator) prepared() diffStatement {
 	if len(args) > 0 {
 		execute += "(" + strings.Join(args, ", ") + ")"
 	}
-	return diffStatement{steps: []string{"PREPARE made AS " + sql, execute}, ordered: q.ordered}
+	return diffStatement{steps: []string{"PREPARE made AS " + sql, execute, execute}, ordered: q.ordered}
 }
 
 var parameter = regexp.MustCompile(`\$[0-9]+`)

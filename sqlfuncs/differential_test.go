@@ -21,9 +21,10 @@ import (
 type diffDB struct {
 	db     duckdb.Database
 	conn   duckdb.Connection
-	at     *operator.Attachment // nil: the functions are plain SQL
+	at     *operator.Attachment // nil: the functions are plain SQL, not ours
 	engine *diffEngine
 	file   string
+	ours   bool
 	off    []string // optimizers that do not run
 }
 
@@ -37,37 +38,44 @@ type outcome struct {
 // openDiffDB has the tables and the functions: ours, or plain SQL.
 func openDiffDB(t *testing.T, ours bool, off ...string) *diffDB {
 	t.Helper()
-	d := &diffDB{engine: &diffEngine{}, file: filepath.Join(t.TempDir(), "copy.csv"), off: off}
-	if duckdb.Open("", &d.db) != duckdb.StateSuccess {
-		t.Fatal("open")
+	d := &diffDB{engine: &diffEngine{}, file: filepath.Join(t.TempDir(), "copy.csv"), ours: ours, off: off}
+	t.Cleanup(d.close)
+	if err := d.open(); err != nil {
+		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		duckdb.Disconnect(&d.conn)
-		if d.at != nil {
-			d.at.Detach()
-		}
-		duckdb.Close(&d.db)
-	})
-	setup := []string{"SET threads = 2"}
-	if ours {
+	return d
+}
+
+func (d *diffDB) open() error {
+	if duckdb.Open("", &d.db) != duckdb.StateSuccess {
+		return errors.New("open")
+	}
+	setup := append([]string{"SET threads = 2"}, diffMacros()...)
+	if d.ours {
 		at, err := Register(d.db, Deps{Engine: d.engine, Registry: fakeRegistry{}, Statements: fakeStatements{}, Sessions: inference.NewSessions()})
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		d.at = at
-		setup = append(setup, "SET GLOBAL ai_max_error_ratio = 1")
-	} else {
-		setup = append(setup, diffMacros()...)
+		setup = []string{"SET threads = 2", "SET GLOBAL ai_max_error_ratio = 1"}
 	}
 	if duckdb.Connect(d.db, &d.conn) != duckdb.StateSuccess {
-		t.Fatal("connect")
+		return errors.New("connect")
 	}
 	for _, sql := range append(setup, diffTables()...) {
 		if _, err := d.query(sql); err != nil {
-			t.Fatalf("%s: %v", sql, err)
+			return fmt.Errorf("%s: %w", sql, err)
 		}
 	}
-	return d
+	return nil
+}
+
+func (d *diffDB) close() {
+	duckdb.Disconnect(&d.conn)
+	if d.at != nil {
+		d.at.Detach()
+	}
+	duckdb.Close(&d.db)
 }
 
 // run runs a statement's steps and undoes what they did.
@@ -90,12 +98,22 @@ func (d *diffDB) run(s diffStatement) (o outcome) {
 		return o
 	}
 	for _, sql := range s.steps {
+		if strings.HasPrefix(sql, "EXECUTE") {
+			d.engine.taken() // each run is a statement
+		}
 		o.rows, o.err = d.query(strings.ReplaceAll(sql, diffFile, d.file))
 		if o.err != nil {
 			break
 		}
 	}
 	o.asked = d.engine.taken()
+	if internal(o.err) { // the database is of no more use
+		d.close()
+		if err := d.open(); err != nil {
+			panic(err)
+		}
+		return o
+	}
 	switch first := s.steps[0]; {
 	case first == "BEGIN":
 		d.query("ROLLBACK")
@@ -107,6 +125,9 @@ func (d *diffDB) run(s diffStatement) (o outcome) {
 	}
 	return o
 }
+
+// internal is an error of DuckDB's own making.
+func internal(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "INTERNAL") }
 
 // query returns rows as text, cells joined by "|".
 func (d *diffDB) query(sql string) ([]string, error) {

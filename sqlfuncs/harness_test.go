@@ -25,6 +25,8 @@ type countingEngine struct {
 	batches   []int
 	step      time.Duration
 	cancelled int
+	keep      bool // remember what is asked
+	asked     []inference.Request
 }
 
 func (e *countingEngine) take() []int {
@@ -44,6 +46,9 @@ func (e *countingEngine) setStep(d time.Duration) {
 func (e *countingEngine) Generate(ctx context.Context, reqs []inference.Request, done func(int, inference.Completion)) error {
 	e.mu.Lock()
 	e.batches = append(e.batches, len(reqs))
+	if e.keep {
+		e.asked = append(e.asked, reqs...)
+	}
 	step := e.step
 	e.mu.Unlock()
 	for i, r := range reqs {

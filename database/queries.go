@@ -62,6 +62,9 @@ func (q *query) Row(_ string, c inference.Completion, rows int) {
 		u.CachedRows += int64(rows)
 		return
 	}
+	if c.Proxied {
+		u.ProxyRows += int64(rows)
+	}
 	u.PromptTokens += int64(c.PromptTokens)
 	u.SharedTokens += int64(c.SharedTokens)
 	u.CompletionTokens += int64(c.CompletionTokens)

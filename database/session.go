@@ -76,7 +76,7 @@ func (s *Session) begin(ctx context.Context, sql string) (context.Context, error
 	run, cancel := context.WithCancelCause(ctx)
 	s.cancel = cancel
 	s.query = s.db.queries.begin(s.opt, sql)
-	run = catalog.WithProgress(sqlfuncs.WithRecorder(run, s.query), s.query.report)
+	run = catalog.WithProgress(sqlfuncs.WithCascades(sqlfuncs.WithRecorder(run, s.query)), s.query.report)
 	s.detach = s.db.funcs.Begin(run, s.conn)
 	return run, nil
 }

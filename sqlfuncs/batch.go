@@ -20,7 +20,11 @@ func key(c operator.Call, r inference.Request, seeded bool) string {
 		return strconv.FormatUint(c.Nonce, 36)
 	}
 	var b strings.Builder
-	for _, a := range c.Args {
+	args := c.Args
+	for len(args) > 0 && args[len(args)-1].Kind == operator.Null { // functions that ask the same differ in their last options
+		args = args[:len(args)-1]
+	}
+	for _, a := range args {
 		fmt.Fprintf(&b, "%d|%d|%s|%d|", a.Kind, len(a.Text), a.Text, len(a.List))
 		for _, s := range a.List {
 			fmt.Fprintf(&b, "%d|%s", len(s), s)
@@ -70,11 +74,7 @@ func (h *handler) batch(ctx context.Context, calls []operator.Call, done func(in
 		return nil
 	}
 	rec.expect()
-	reqs := make([]inference.Request, len(asked))
-	for i := range asked {
-		reqs[i] = asked[i].req
-	}
-	return h.Engine.Generate(ctx, reqs, func(i int, c inference.Completion) {
+	return h.ask(ctx, asked, func(i int, c inference.Completion) {
 		rec.Row(batchedFunctions[calls[asked[i].rows[0]].Fn].name, c, len(asked[i].rows))
 		for _, row := range asked[i].rows {
 			if c.Err != nil {

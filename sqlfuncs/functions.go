@@ -21,6 +21,7 @@ const (
 	fnFilter
 	fnFilterProb
 	fnEmbed
+	fnMatch
 )
 
 // generateOptions are those of generate, tableOptions of FROM generate;

@@ -182,11 +182,19 @@ type testDB struct {
 
 func openTestDB(t *testing.T) *testDB {
 	t.Helper()
-	d := &testDB{t: t, engine: &countingEngine{}}
+	e := &countingEngine{}
+	d := openTestDBWith(t, e)
+	d.engine = e
+	return d
+}
+
+func openTestDBWith(t *testing.T, e Engine) *testDB {
+	t.Helper()
+	d := &testDB{t: t}
 	if duckdb.Open("", &d.db) != duckdb.StateSuccess {
 		t.Fatal("open")
 	}
-	at, err := Register(d.db, Deps{Engine: d.engine, Registry: fakeRegistry{}, Statements: fakeStatements{}, Sessions: inference.NewSessions()})
+	at, err := Register(d.db, Deps{Engine: e, Registry: fakeRegistry{}, Statements: fakeStatements{}, Sessions: inference.NewSessions()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,6 +206,11 @@ func openTestDB(t *testing.T) *testDB {
 		duckdb.Close(&d.db)
 	})
 	return d
+}
+
+// begin puts the next statements under one context, as database does with each.
+func (d *testDB) begin() (end func()) {
+	return d.at.Begin(WithCascades(context.Background()), d.conn)
 }
 
 func (d *testDB) connect() duckdb.Connection {

@@ -58,12 +58,20 @@ func Filter(text, predicate string) *Choice {
 func Match(first, second, predicate string) *Choice {
 	question := "Is the following true of the two texts? Answer yes or no.\n" + predicate + "\n\n"
 	c := &Choice{Asked: question, Lead: question, Cue: "Answer", Answers: filterAnswers}
-	if len(first) >= len(second) {
+	if longer, _ := Longer(first, second); longer == first {
 		c.Label, c.Text = "First text", first+"\nSecond text: "+second
 	} else {
 		c.Label, c.Text = "Second text", second+"\nFirst text: "+first
 	}
 	return c
+}
+
+// Longer puts the longer of a Match's two texts first; equally long ones stay.
+func Longer(first, second string) (longer, shorter string) {
+	if len(first) >= len(second) {
+		return first, second
+	}
+	return second, first
 }
 
 // Sure are scores by which the answer of a Filter or Match is certain.

@@ -30,6 +30,10 @@ func TestJoinsAnswerAsInPlace(t *testing.T) {
 		"SELECT * FROM a JOIN b ON a.k = b.k AND " + on,
 		"SELECT * FROM a JOIN b ON a.k < b.k AND NOT " + on,
 		"SELECT * FROM a JOIN b ON a.k = b.k OR " + on,
+		"SELECT * FROM a JOIN b ON a.id <> b.id AND NOT " + on,
+		"SELECT b.y, a.k FROM a JOIN b ON a.k IS DISTINCT FROM b.k AND a.id <> b.id AND ai_filter(b.y || a.x, 'p')",
+		"SELECT generate('m', b.y || a.x) FROM a, b WHERE a.id <> b.id",
+		"SELECT a.id FROM a JOIN b ON generate('m', a.x) <> b.y AND a.id <> b.id AND " + on,
 		"SELECT count(*), count(x), count(y) FROM a JOIN b ON " + on,
 		"SELECT 1 FROM a JOIN b ON " + on,
 		"SELECT a.id, b.id FROM a JOIN none b ON " + on,
@@ -114,6 +118,7 @@ func TestPairsShareTheirBeginnings(t *testing.T) {
 		{"FROM many JOIN few ON ai_filter(z || '/' || w, 'p')", before, 3},
 		{"FROM few JOIN many ON ai_filter(w || '/' || z, 'p') AND few.id + many.id > 0", before, 2100},
 		{"FROM many, few WHERE ai_filter(concat(w, '/', z), 'p')", before, 2100},
+		{"FROM many JOIN few ON many.id <> few.id + 5000 AND ai_filter(w || '/' || z, 'p')", before, 2100},
 		{"SELECT generate('m', w || '/' || z) FROM few, many", before, 2100},
 		{"SELECT generate('m', z, system := w || '/') FROM few, many", nil, 2100},
 	} {

@@ -14,12 +14,23 @@ import (
 // middle. Their embeddings are near each other.
 type pairJudge struct {
 	countingEngine
-	pairs, texts int
+	pairs, texts, classified int
 }
 
 func (j *pairJudge) Generate(_ context.Context, reqs []inference.Request, done func(int, inference.Completion)) error {
-	j.pairs += len(reqs)
 	for i, r := range reqs {
+		if r.Choice.Cue == "Label" {
+			j.classified++
+			c := inference.Completion{}
+			for _, label := range r.Choice.Answers { // equal numbers are likely, others less the further apart
+				a, _ := strconv.Atoi(strings.Fields(label)[1])
+				b, _ := strconv.Atoi(strings.Fields(r.Choice.Text)[1])
+				c.Scores = append(c.Scores, -math.Abs(float64(a-b))-1)
+			}
+			done(i, c)
+			continue
+		}
+		j.pairs++
 		one, other, _ := strings.Cut(r.Choice.Text, "\nSecond text: ")
 		if r.Choice.Label != "First text" {
 			one, other, _ = strings.Cut(r.Choice.Text, "\nFirst text: ")
@@ -66,6 +77,7 @@ func TestTargetErrors(t *testing.T) {
 		{"EXPLAIN SELECT ai_filter(x, 'p', quality := 0.9, proxy := 'mm') FROM t", "[MODEL_NOT_FOUND]"},
 		{"EXPLAIN SELECT ai_match(x, 'y', 'p', recall := 0.9, proxy := 'embed:mm') FROM t", "[MODEL_NOT_FOUND]"},
 		{"SELECT ai_filter(x, 'p', quality := q, proxy := 'm', on_error := 'fail') FROM t", "[INVALID_ARGUMENT] quality must be"},
+		{"EXPLAIN SELECT ai_filter(x, 'p', quality := 0.9, proxy := 'classify') FROM t", "[INVALID_ARGUMENT] proxy 'classify' is ai_match's"},
 		{"SELECT ai_filter_prob(x, 'p', quality := 0.9) FROM t", "Candidate macros"},
 		{"SELECT ai_match(x, 'p') FROM t", "predicate VARCHAR"},
 	} {
@@ -123,14 +135,28 @@ func TestJoinWithRecall(t *testing.T) {
 	if j.pairs != 16000 || j.texts != 0 {
 		t.Errorf("exact: %d pairs, %d texts", j.pairs, j.texts)
 	}
-	j.pairs = 0
-	end := d.begin()
-	got := d.must(join + ", recall := 0.95)")
-	end()
-	if n := got[0]; n < "380" || n > "400" || len(n) != 3 {
-		t.Errorf("%s of 400 pairs", n)
+	for _, c := range []struct {
+		options           string
+		texts, classified int // at most
+	}{
+		{"recall := 0.95", 280, 0},
+		{"quality := 0.95", 280, 0},
+		// A longer text is asked about once in each part that it is in, beside the texts of its part.
+		{"recall := 0.95, proxy := 'classify'", 0, 3 * 280},
+	} {
+		j.pairs, j.texts, j.classified = 0, 0, 0
+		end := d.begin()
+		got, err := strconv.Atoi(d.must(join + ", " + c.options + ")")[0])
+		end()
+		if err != nil || got < 380 || got > 420 || strings.HasPrefix(c.options, "recall") && got > 400 {
+			t.Errorf("%s: %d of 400 pairs", c.options, got)
+		}
+		if j.texts != c.texts || j.pairs > 5000 || j.classified > c.classified {
+			t.Errorf("%s: %d pairs, %d texts, %d classified", c.options, j.pairs, j.texts, j.classified)
+		}
 	}
-	if j.texts != 280 || j.pairs > 5000 {
-		t.Errorf("recall: %d pairs, %d texts", j.pairs, j.texts)
+	plan := strings.Join(d.must("EXPLAIN "+join+", recall := 0.95, proxy := 'classify')"), "")
+	if !strings.Contains(plan, "recall 0.95") || !strings.Contains(plan, "proxy classify") || !strings.Contains(plan, "PAIRS") {
+		t.Error(plan)
 	}
 }

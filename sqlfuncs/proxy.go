@@ -3,6 +3,7 @@ package sqlfuncs
 import (
 	"context"
 	"math"
+	"slices"
 
 	"hyprstream/inference"
 )
@@ -15,6 +16,9 @@ func (c *cascade) scores(ctx context.Context, e Engine, asked []request, rows []
 			model = c.model
 		}
 		return c.similarities(ctx, e, model, asked, rows)
+	}
+	if c.target.proxy == classifies {
+		return c.likeliest(ctx, e, asked, rows)
 	}
 	reqs := make([]inference.Request, len(rows))
 	for i, row := range rows {
@@ -29,6 +33,49 @@ func (c *cascade) scores(ctx context.Context, e Engine, asked []request, rows []
 		}
 		out[rows[i]] = s
 		a.Err = nil // the model answers the row then: it has not failed
+		c.rec.Row(c.fn, a, 0)
+	})
+	return out, err
+}
+
+// likeliest scores each pair by how likely the shorter text is for the label of the
+// longer one, among all that the longer one is paired with: one request for each
+// longer text. The score is a logarithm, 0 for the likeliest.
+func (c *cascade) likeliest(ctx context.Context, e Engine, asked []request, rows []int) (map[int]float64, error) {
+	labels := map[string][]string{}
+	var longer []string
+	pairs := map[[2]string][]int{} // (a, b) and (b, a) are two rows
+	for _, row := range rows {
+		long, short := inference.Longer(asked[row].req.Prompt, asked[row].second)
+		if labels[long] == nil {
+			longer = append(longer, long)
+		}
+		labels[long] = append(labels[long], short)
+		pair := [2]string{long, short}
+		pairs[pair] = append(pairs[pair], row)
+	}
+	out := make(map[int]float64, len(rows))
+	for _, row := range rows {
+		out[row] = math.NaN()
+	}
+	var texts []string
+	var reqs []inference.Request
+	for _, text := range longer {
+		r := asked[pairs[[2]string{text, labels[text][0]}][0]].req
+		if r.Choice = inference.Classify(text, labels[text], c.predicate); r.Choice != nil { // nil: all labels are empty
+			texts, reqs = append(texts, text), append(reqs, r)
+		}
+	}
+	err := e.Generate(ctx, reqs, func(i int, a inference.Completion) {
+		if a.Err == nil {
+			best := slices.Max(a.Scores)
+			for k, label := range reqs[i].Choice.Answers {
+				for _, row := range pairs[[2]string{texts[i], label}] {
+					out[row] = a.Scores[k] - best
+				}
+			}
+		}
+		a.Err = nil
 		c.rec.Row(c.fn, a, 0)
 	})
 	return out, err

@@ -15,8 +15,11 @@ import (
 type target struct {
 	quality float64 // share of each answer's rows that must get it, by proxy or model
 	recall  float64 // share of the model's yes that must stay yes; the proxy only says no
-	proxy   string  // a model, "embed", or "embed:" and a model
+	proxy   string  // a model, "embed", "embed:" and a model, or classifies
 }
+
+// classifies is the proxy of ai_match that takes the shorter texts for labels of the longer ones.
+const classifies = "classify"
 
 var cascadeOptions = []option{
 	{"quality", "DOUBLE", share("quality", func(c *call, v float64) { c.target.quality = v })},
@@ -42,6 +45,8 @@ func (t *target) check(fn uint16) error {
 		return invalid("give quality or recall, not both: quality lets the proxy say yes and no, recall only no")
 	case t.quality == 0 && t.recall == 0 && t.proxy != "":
 		return invalid("proxy '%s' has no target; give quality := 0.95 or recall := 0.95 with it", t.proxy)
+	case t.proxy == classifies && fn != fnMatch:
+		return invalid("proxy 'classify' is ai_match's: it takes the shorter texts for labels of the longer ones")
 	case (t.quality > 0 || t.recall > 0) && t.proxy == "" && fn == fnMatch:
 		t.proxy = "embed"
 	case (t.quality > 0 || t.recall > 0) && t.proxy == "":
@@ -66,6 +71,9 @@ func (t *target) embeds() (model string, ok bool) {
 func (t *target) model() string {
 	if model, ok := t.embeds(); ok {
 		return model
+	}
+	if t.proxy == classifies {
+		return ""
 	}
 	return t.proxy
 }

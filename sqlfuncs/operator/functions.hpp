@@ -6,6 +6,7 @@
 #include "duckdb/planner/expression.hpp"
 #include "duckdb/execution/expression_executor.hpp"
 #include "duckdb/planner/expression/bound_cast_expression.hpp"
+#include "duckdb/planner/expression/bound_constant_expression.hpp"
 #include "duckdb/planner/expression/bound_function_expression.hpp"
 
 namespace hyprstream {
@@ -292,7 +293,20 @@ const CallSpec *IsCall(const Expression &e) {
 
 string CallName(const Expression &e) {
 	auto spec = IsCall(e);
-	return !spec ? e.GetName() : StringUtil::StartsWith(spec->name, "__") ? spec->name.substr(2) : spec->name;
+	if (!spec) {
+		return e.GetName();
+	}
+	string name = StringUtil::StartsWith(spec->name, "__") ? spec->name.substr(2) : spec->name;
+	auto &args = e.Cast<BoundFunctionExpression>().children;
+	string target; // where answers may be approximate
+	for (idx_t i = 0; i < args.size(); i++) {
+		auto &arg = spec->args[i];
+		if ((arg == "quality" || arg == "recall" || arg == "proxy") && args[i]->GetExpressionClass() == ExpressionClass::BOUND_CONSTANT) {
+			auto &v = args[i]->Cast<BoundConstantExpression>().value;
+			target += v.IsNull() ? "" : (target.empty() ? " (" : ", ") + arg + " " + v.ToString();
+		}
+	}
+	return name + target + (target.empty() ? "" : ")");
 }
 
 Called ToRequest(Expression &e) {

@@ -7,6 +7,7 @@
 #include "pairs.hpp"
 #include "duckdb/optimizer/optimizer.hpp"
 #include "duckdb/planner/operator/logical_any_join.hpp"
+#include "duckdb/planner/operator/logical_comparison_join.hpp"
 #include "duckdb/planner/operator/logical_filter.hpp"
 #include "duckdb/planner/operator/logical_get.hpp"
 
@@ -15,7 +16,7 @@ namespace hyprstream {
 //! Turns an inner join with a dear condition into a filter over pairs: true. Of
 //! another join orders the condition: false.
 bool RewriteAnyJoin(ClientContext &context, unique_ptr<LogicalOperator> &op);
-//! Makes pairs of the cross product below a filter or projection with calls over both sides.
+//! Makes pairs of the cross product, or nearly one, below a filter or projection with calls.
 void RewriteCrossProduct(ClientContext &context, LogicalOperator &parent);
 
 //! The two sides of a join, as what a prompt begins with sees them.
@@ -166,21 +167,42 @@ bool RewriteAnyJoin(ClientContext &context, unique_ptr<LogicalOperator> &op) {
 	return true;
 }
 
-void RewriteCrossProduct(ClientContext &context, LogicalOperator &parent) {
-	if (parent.children[0]->type != LogicalOperatorType::LOGICAL_CROSS_PRODUCT) {
-		return;
+//! An inner join that only leaves pairs out here and there, as a.id <> b.id does.
+static bool IsNearlyCross(LogicalOperator &op) {
+	if (op.type != LogicalOperatorType::LOGICAL_COMPARISON_JOIN) {
+		return op.type == LogicalOperatorType::LOGICAL_CROSS_PRODUCT;
 	}
+	auto &join = op.Cast<LogicalComparisonJoin>();
+	for (auto &c : join.conditions) {
+		if ((c.comparison != ExpressionType::COMPARE_NOTEQUAL && c.comparison != ExpressionType::COMPARE_DISTINCT_FROM) ||
+		    HasLiftable(*c.left) || HasLiftable(*c.right)) {
+			return false;
+		}
+	}
+	return join.join_type == JoinType::INNER;
+}
+
+void RewriteCrossProduct(ClientContext &context, LogicalOperator &parent) {
+	auto &child = parent.children[0];
 	bool dear = false;
 	for (auto &e : parent.expressions) {
 		dear = dear || HasLiftable(*e);
 	}
-	if (!dear) {
+	if (!dear || !IsNearlyCross(*child)) {
 		return;
 	}
-	auto out = parent.GetColumnBindings();
-	parent.children[0] = MakePairs(context, parent.children[0]->children, parent.expressions);
-	if (parent.type == LogicalOperatorType::LOGICAL_FILTER) {
-		parent.Cast<LogicalFilter>().projection_map = Positions(*parent.children[0], out);
+	auto filter = make_uniq<LogicalFilter>();
+	if (child->type == LogicalOperatorType::LOGICAL_COMPARISON_JOIN) {
+		for (auto &c : child->Cast<LogicalComparisonJoin>().conditions) {
+			filter->expressions.push_back(JoinCondition::CreateExpression(std::move(c)));
+		}
 	}
+	if (child->has_estimated_cardinality) {
+		filter->SetEstimatedCardinality(child->estimated_cardinality);
+	}
+	auto out = child->GetColumnBindings();
+	filter->children.push_back(MakePairs(context, child->children, parent.expressions));
+	filter->projection_map = Positions(*filter->children[0], out);
+	child = std::move(filter);
 }
 } // namespace hyprstream

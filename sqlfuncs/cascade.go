@@ -26,26 +26,44 @@ const fullSample = 4 * sampleSize
 // audited is the share of later rows that the model answers whatever their score.
 const audited = 0.02
 
+// patience is how many rows the model may answer before a proxy that is sure of none
+// is asked no more.
+const patience = 20 * sampleSize
+
+// constants is how many predicates a part of the rows may have for each to be a
+// question of its own; more are a column's, whose rows are learnt from together.
+const constants = 8
+
 // question is what the rows of one cascade have in common: all but their texts.
 type question struct {
-	model, adapters, predicate string
-	match, raw                 bool
-	target                     target
+	model, adapters string
+	predicate       string // "" where it is a column's
+	match, raw      bool
+	target          target
 }
 
+// questionOf is a row's question without its predicate.
 func questionOf(r *call) question {
-	return question{model: r.req.Model, adapters: fmt.Sprint(r.req.Adapters), predicate: r.predicate,
+	return question{model: r.req.Model, adapters: fmt.Sprint(r.req.Adapters),
 		match: r.req.Choice.Label != "", raw: r.req.Raw, target: r.target}
+}
+
+// function is the SQL function that asks it.
+func (q *question) function() string {
+	if q.match {
+		return batchedFunctions[fnMatch].name
+	}
+	return batchedFunctions[fnFilter].name
 }
 
 // cascade is what a statement knows of one question.
 type cascade struct {
 	question
 	rec Recorder
-	fn  string // the SQL function's name
 
 	mu      sync.Mutex // guards the fields below; held while one part of the rows is sampled
 	sample  []judged   // rows that the proxy and the model have answered
+	useless bool       // the proxy is asked no more
 	vectors map[string][]float32
 }
 
@@ -63,7 +81,7 @@ func WithCascades(ctx context.Context) context.Context {
 	return context.WithValue(ctx, cascadesKey{}, &cascades{all: map[question]*cascade{}})
 }
 
-func cascadeOf(ctx context.Context, q question, fn string) *cascade {
+func cascadeOf(ctx context.Context, q question) *cascade {
 	cs, ok := ctx.Value(cascadesKey{}).(*cascades)
 	if !ok {
 		cs = &cascades{all: map[question]*cascade{}}
@@ -72,7 +90,7 @@ func cascadeOf(ctx context.Context, q question, fn string) *cascade {
 	defer cs.mu.Unlock()
 	c := cs.all[q]
 	if c == nil {
-		c = &cascade{question: q, rec: recorderOf(ctx), fn: fn, vectors: map[string][]float32{}}
+		c = &cascade{question: q, rec: recorderOf(ctx), vectors: map[string][]float32{}}
 		cs.all[q] = c
 	}
 	return c
@@ -81,33 +99,46 @@ func cascadeOf(ctx context.Context, q question, fn string) *cascade {
 // ask has the requests answered: by the model, or where they have a target by its
 // cascade. done is called once for each, on this goroutine.
 func (h *handler) ask(ctx context.Context, asked []request, done func(i int, c inference.Completion)) error {
-	var plain []int
-	var questions []question
-	rows := map[question][]int{}
-	for i := range asked {
-		if !asked[i].target.set() {
-			plain = append(plain, i)
-			continue
-		}
-		q := questionOf(&asked[i].call)
-		if rows[q] == nil {
-			questions = append(questions, q)
-		}
-		rows[q] = append(rows[q], i)
-	}
+	questions, rows, plain := sortOut(asked)
 	for _, q := range questions {
-		if err := cascadeOf(ctx, q, askedAs(q)).answer(ctx, h.Engine, asked, rows[q], done); err != nil {
+		if err := cascadeOf(ctx, q).answer(ctx, h.Engine, asked, rows[q], done); err != nil {
 			return err
 		}
 	}
 	return generate(ctx, h.Engine, asked, plain, done)
 }
 
-func askedAs(q question) string {
-	if q.match {
-		return batchedFunctions[fnMatch].name
+// sortOut finds the rows of each question, in the order of their first ones, and
+// those without a target.
+func sortOut(asked []request) (questions []question, rows map[question][]int, plain []int) {
+	of := make([]question, len(asked))
+	predicates := map[question]map[string]bool{}
+	for i := range asked {
+		if !asked[i].target.set() {
+			plain = append(plain, i)
+			continue
+		}
+		of[i] = questionOf(&asked[i].call)
+		if predicates[of[i]] == nil {
+			predicates[of[i]] = map[string]bool{}
+		}
+		predicates[of[i]][asked[i].predicate] = true
 	}
-	return batchedFunctions[fnFilter].name
+	rows = map[question][]int{}
+	for i := range asked {
+		if !asked[i].target.set() {
+			continue
+		}
+		q := of[i]
+		if len(predicates[q]) <= constants {
+			q.predicate = asked[i].predicate
+		}
+		if rows[q] == nil {
+			questions = append(questions, q)
+		}
+		rows[q] = append(rows[q], i)
+	}
+	return questions, rows, plain
 }
 
 // generate asks the model for the given rows of asked.
@@ -137,6 +168,9 @@ func (c *cascade) answer(ctx context.Context, e Engine, asked []request, rows []
 func (c *cascade) decide(ctx context.Context, e Engine, asked []request, rows []int, done func(i int, c inference.Completion)) ([]int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.useless {
+		return rows, nil
+	}
 	scores, err := c.scores(ctx, e, asked, rows)
 	if err != nil {
 		return nil, err
@@ -169,6 +203,7 @@ func (c *cascade) decide(ctx context.Context, e Engine, asked []request, rows []
 			for _, i := range sure {
 				done(i, inference.Completion{Scores: inference.Sure(scores[i] > hi), Model: c.target.names(c.model), Proxied: true})
 			}
+			c.useless = len(sure) == 0 && len(c.sample) >= patience
 			slices.Sort(unsure)
 			return unsure, nil
 		}

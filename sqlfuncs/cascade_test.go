@@ -234,6 +234,27 @@ func TestCascadeIsDeterministic(t *testing.T) {
 	}
 }
 
+// A proxy that is never sure is asked no more; predicates of a column are one
+// question.
+func TestCascadeGivesUpAndPools(t *testing.T) {
+	rows, _ := texts(11, 24_000, 0.5, 1e9)
+	j := &judge{}
+	run(t, j, noRecorder{}, filterCalls(rows, map[string]string{"quality": "0.95", "proxy": "p"}))
+	if j.byBig != 24_000 || j.proxy >= 16_000 || j.proxy < patience {
+		t.Errorf("the model was asked %d times, the proxy %d times", j.byBig, j.proxy)
+	}
+	rows, truth := texts(12, 6000, 0.4, 0.5)
+	calls := filterCalls(rows, map[string]string{"quality": "0.95", "proxy": "p"})
+	for i := range calls {
+		calls[i].Args[2] = operator.Arg{Kind: operator.Text, Text: "p" + strconv.Itoa(i%1000)}
+	}
+	j = &judge{}
+	yes, no, _ := shares(run(t, j, noRecorder{}, calls), truth)
+	if min(yes, no) < 0.95 || j.byBig > 1000 {
+		t.Errorf("1000 predicates: %v and %v, the model was asked %d times", yes, no, j.byBig)
+	}
+}
+
 // What fails at the proxy is asked of the model; what fails there fails.
 func TestCascadeFailures(t *testing.T) {
 	rows, _ := texts(7, 6000, 0.4, 0.5)

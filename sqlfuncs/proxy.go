@@ -2,6 +2,7 @@ package sqlfuncs
 
 import (
 	"context"
+	"maps"
 	"math"
 	"slices"
 
@@ -33,7 +34,7 @@ func (c *cascade) scores(ctx context.Context, e Engine, asked []request, rows []
 		}
 		out[rows[i]] = s
 		a.Err = nil // the model answers the row then: it has not failed
-		c.rec.Row(c.fn, a, 0)
+		c.rec.Row(c.function(), a, 0)
 	})
 	return out, err
 }
@@ -42,48 +43,53 @@ func (c *cascade) scores(ctx context.Context, e Engine, asked []request, rows []
 // longer one, among all that the longer one is paired with: one request for each
 // longer text. The score is a logarithm, 0 for the likeliest.
 func (c *cascade) likeliest(ctx context.Context, e Engine, asked []request, rows []int) (map[int]float64, error) {
-	labels := map[string][]string{}
-	var longer []string
-	pairs := map[[2]string][]int{} // (a, b) and (b, a) are two rows
-	for _, row := range rows {
-		long, short := inference.Longer(asked[row].req.Prompt, asked[row].second)
-		if labels[long] == nil {
-			longer = append(longer, long)
-		}
-		labels[long] = append(labels[long], short)
-		pair := [2]string{long, short}
-		pairs[pair] = append(pairs[pair], row)
-	}
+	type item struct{ text, predicate string }
+	var items []item
+	labels := map[item]map[string][]int{} // the rows of each label; (a, b) and (b, a) are two
 	out := make(map[int]float64, len(rows))
 	for _, row := range rows {
 		out[row] = math.NaN()
+		long, short := inference.Longer(asked[row].req.Prompt, asked[row].second)
+		it := item{long, asked[row].predicate}
+		if labels[it] == nil {
+			items = append(items, it)
+			labels[it] = map[string][]int{}
+		}
+		labels[it][short] = append(labels[it][short], row)
 	}
-	var texts []string
+	var asks []item
 	var reqs []inference.Request
-	for _, text := range longer {
-		r := asked[pairs[[2]string{text, labels[text][0]}][0]].req
-		if r.Choice = inference.Classify(text, labels[text], c.predicate); r.Choice != nil { // nil: all labels are empty
-			texts, reqs = append(texts, text), append(reqs, r)
+	for _, it := range items {
+		names := slices.Sorted(maps.Keys(labels[it]))
+		r := asked[labels[it][names[0]][0]].req
+		if r.Choice = inference.Classify(it.text, names, it.predicate); r.Choice != nil { // nil: all labels are empty
+			asks, reqs = append(asks, it), append(reqs, r)
 		}
 	}
 	err := e.Generate(ctx, reqs, func(i int, a inference.Completion) {
 		if a.Err == nil {
 			best := slices.Max(a.Scores)
 			for k, label := range reqs[i].Choice.Answers {
-				for _, row := range pairs[[2]string{texts[i], label}] {
+				for _, row := range labels[asks[i]][label] {
 					out[row] = a.Scores[k] - best
 				}
 			}
 		}
-		a.Err = nil
-		c.rec.Row(c.fn, a, 0)
+		a.Err = nil // the model answers the rows then: they have not failed
+		c.rec.Row(c.function(), a, 0)
 	})
 	return out, err
 }
 
+// mostVectors is how many texts' embeddings a cascade keeps from one part of its rows
+// to the next: a join's come again in other pairs.
+const mostVectors = 1 << 16
+
 // similarities are the cosines of the text and the predicate, or of the two texts.
-// A pair's texts are kept: they come again in other pairs.
 func (c *cascade) similarities(ctx context.Context, e Engine, model string, asked []request, rows []int) (map[int]float64, error) {
+	if len(c.vectors) > mostVectors {
+		clear(c.vectors)
+	}
 	var texts []string
 	want := func(text string) {
 		if _, known := c.vectors[text]; !known {
@@ -95,7 +101,7 @@ func (c *cascade) similarities(ctx context.Context, e Engine, model string, aske
 		if c.match {
 			return asked[row].second
 		}
-		return c.predicate
+		return asked[row].predicate
 	}
 	for _, row := range rows {
 		want(asked[row].req.Prompt)
@@ -105,7 +111,7 @@ func (c *cascade) similarities(ctx context.Context, e Engine, model string, aske
 		if v.Err == nil {
 			c.vectors[texts[i]] = v.Vector
 		}
-		c.rec.Row(c.fn, inference.Completion{Model: v.Model, PromptTokens: v.PromptTokens}, 0)
+		c.rec.Row(c.function(), inference.Completion{Model: v.Model, PromptTokens: v.PromptTokens}, 0)
 	})
 	if err != nil {
 		for _, text := range texts { // another part may try again
@@ -116,13 +122,6 @@ func (c *cascade) similarities(ctx context.Context, e Engine, model string, aske
 	out := make(map[int]float64, len(rows))
 	for _, row := range rows {
 		out[row] = cosine(c.vectors[asked[row].req.Prompt], c.vectors[other(row)])
-	}
-	if !c.match {
-		for _, row := range rows {
-			if text := asked[row].req.Prompt; text != c.predicate {
-				delete(c.vectors, text)
-			}
-		}
 	}
 	return out, nil
 }

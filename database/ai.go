@@ -33,6 +33,7 @@ func (db *DB) registerTables(conn m.Connection) error {
 		"sessions": {columns: sessionColumns, rows: db.sessionRows},
 		"messages": {columns: messageColumns, rows: db.messageRows},
 		"usage":    {columns: usageColumns, rows: db.usageRows},
+		"cascades": {columns: cascadeColumns, rows: db.cascadeRows},
 		"cache":    {columns: cacheColumns, rows: db.cacheRows},
 	} {
 		t.name = "__ai_" + view

@@ -63,7 +63,8 @@ type cascade struct {
 
 	mu      sync.Mutex // guards the fields below; held while one part of the rows is sampled
 	sample  []judged   // rows that the proxy and the model have answered
-	useless bool       // the proxy is asked no more
+	proxied int
+	useless bool // the proxy is asked no more
 	vectors map[string][]float32
 }
 
@@ -203,12 +204,31 @@ func (c *cascade) decide(ctx context.Context, e Engine, asked []request, rows []
 			for _, i := range sure {
 				done(i, inference.Completion{Scores: inference.Sure(scores[i] > hi), Model: c.target.names(c.model), Proxied: true})
 			}
+			c.proxied += len(sure)
+			c.report(lo, hi)
 			c.useless = len(sure) == 0 && len(c.sample) >= patience
 			slices.Sort(unsure)
 			return unsure, nil
 		}
 		n = max(sampleSize, len(c.sample)) // few looks, or one of them would be lucky
 	}
+}
+
+// report tells the statement's recorder where the cascade stands.
+func (c *cascade) report(lo, hi float64) {
+	l, ok := c.rec.(Learner)
+	if !ok {
+		return
+	}
+	yes := 0
+	for _, s := range c.sample {
+		if s.yes {
+			yes++
+		}
+	}
+	l.Learnt(Learnt{Function: c.function(), Model: c.model, Proxy: c.target.proxy, Predicate: c.predicate,
+		Quality: c.target.quality, Recall: c.target.recall, Below: lo, Above: hi,
+		Sampled: len(c.sample), SampledYes: yes, Proxied: c.proxied})
 }
 
 // shuffled are the rows in an order that depends on nothing but their texts.

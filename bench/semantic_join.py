@@ -5,8 +5,9 @@
 Documents of 40 words, topics of 4, on the real model; every tenth document is another one's double. Sides: in place (inside a
 lambda, which no plan moves); exact, which must give the same pairs save for the rounding of other batch shapes; recall 0.95 by
 embeddings, and by the topics as labels of the documents. Kept: share of the pairs in place that the side has too. Added: pairs that
-it has beside, per pair in place. A base model of 270M cannot judge pairs; the predicate is one that it answers both ways. What is
-measured is the plan, and that approximation keeps its word.
+it has beside, per pair in place. With more documents than topics DuckDB's loop goes topic by topic, so that the long texts are not
+what consecutive prompts share; with fewer it goes the better way, by luck. A base model of 270M cannot judge pairs; the predicate is
+one that it answers both ways. What is measured is the plan, and that approximation keeps its word.
 """
 
 import argparse

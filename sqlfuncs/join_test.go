@@ -2,6 +2,7 @@ package sqlfuncs
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -72,6 +73,34 @@ func TestJoinsAnswerAsInPlace(t *testing.T) {
 		}
 	}
 	d.answers("SELECT a.id, b.id FROM a JOIN b ON "+on+" AND a.id < 3 AND b.id < 3 ORDER BY ALL", "0|0,0|1,0|2,1|0,2|0,2|1,2|2")
+}
+
+// No pair is lost or doubled where several threads go through many chunks.
+func TestPairsAreComplete(t *testing.T) {
+	d := openJoinDB(t)
+	d.must("SET threads = 4")
+	d.must("CREATE TABLE big AS SELECT i AS id, CASE WHEN i%3=0 THEN 'yes g'||i ELSE 'g'||i END AS v FROM range(300000) r(i)")
+	for _, c := range []struct{ from, where, text string }{
+		{"few JOIN big", "(big.id + few.id) % 30000 = 5", "v || z"},
+		{"few JOIN big", "(big.id + few.id) % 30000 = 5", "z || v"},
+		{"many x JOIN many y", "(x.id * 31 + y.id * 17) % 9973 = 1", "x.w || y.w"},
+	} {
+		join := func(dear string) string {
+			return strings.Join(d.must("SELECT count(*), sum(hash("+c.text+")) FROM "+c.from+" ON "+c.where+" AND "+dear), "")
+		}
+		want := join("contains(" + c.text + ", 'yes')")
+		d.engine.take()
+		if got := join("ai_filter(" + c.text + ", 'p')"); got != want {
+			t.Errorf("%s: %s, want %s", c.text, got, want)
+		}
+		asked := 0
+		for _, n := range d.engine.take() {
+			asked += n
+		}
+		if pairs := d.must("SELECT count(*) FROM " + c.from + " ON " + c.where)[0]; pairs != strconv.Itoa(asked) {
+			t.Errorf("%s: %d requests of %s pairs", c.text, asked, pairs)
+		}
+	}
 }
 
 // Only pairs that the cheap conditions leave reach the model, and equal ones once.

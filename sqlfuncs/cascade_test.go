@@ -255,6 +255,28 @@ func TestCascadeGivesUpAndPools(t *testing.T) {
 	}
 }
 
+// Parts of one operator overlap, and several operators share what is learnt.
+func TestCascadePartsSideBySide(t *testing.T) {
+	rows, truth := texts(13, 8000, 0.4, 0.5)
+	calls := filterCalls(rows, map[string]string{"quality": "0.95", "proxy": "p"})
+	j := &judge{}
+	h := &handler{Deps{Engine: j, Registry: fakeRegistry{}}}
+	ctx := WithCascades(context.Background())
+	out := make([]operator.Answer, len(calls))
+	var wg sync.WaitGroup
+	for from := 0; from < len(calls); from += 1000 {
+		wg.Go(func() {
+			if err := h.Run(ctx, calls[from:from+1000], func(i int, a operator.Answer) { out[from+i] = a }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if yes, no, _ := shares(out, truth); min(yes, no) < 0.95 || j.byBig > 1500 {
+		t.Errorf("%v and %v, the model was asked %d times", yes, no, j.byBig)
+	}
+}
+
 // What fails at the proxy is asked of the model; what fails there fails.
 func TestCascadeFailures(t *testing.T) {
 	rows, _ := texts(7, 6000, 0.4, 0.5)

@@ -63,6 +63,12 @@ func TestMatchAnswers(t *testing.T) {
 	} {
 		d.answers(c.sql, c.want)
 	}
+	d.must("PREPARE q AS SELECT ai_filter($1, 'p', quality := $2, proxy := $3)::VARCHAR")
+	d.answers("EXECUTE q('yes', 0.9, 'm')", "true")
+	d.answers("EXECUTE q('yes', NULL, NULL)", "true")
+	if _, err := d.query(d.conn, "EXECUTE q('yes', 0.9, NULL)"); err == nil || !strings.Contains(err.Error(), "need a proxy") {
+		t.Errorf("a target without a proxy: %v", err)
+	}
 }
 
 func TestTargetErrors(t *testing.T) {

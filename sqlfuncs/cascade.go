@@ -3,7 +3,6 @@ package sqlfuncs
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"hash/fnv"
 	"math"
 	"slices"
@@ -29,32 +28,6 @@ const audited = 0.02
 // patience is how many rows the model may answer before a proxy that is sure of none
 // is asked no more.
 const patience = 20 * sampleSize
-
-// constants is how many predicates a part of the rows may have for each to be a
-// question of its own; more are a column's, whose rows are learnt from together.
-const constants = 8
-
-// question is what the rows of one cascade have in common: all but their texts.
-type question struct {
-	model, adapters string
-	predicate       string // "" where it is a column's
-	match, raw      bool
-	target          target
-}
-
-// questionOf is a row's question without its predicate.
-func questionOf(r *call) question {
-	return question{model: r.req.Model, adapters: fmt.Sprint(r.req.Adapters),
-		match: r.req.Choice.Label != "", raw: r.req.Raw, target: r.target}
-}
-
-// function is the SQL function that asks it.
-func (q *question) function() string {
-	if q.match {
-		return batchedFunctions[fnMatch].name
-	}
-	return batchedFunctions[fnFilter].name
-}
 
 // cascade is what a statement knows of one question.
 type cascade struct {
@@ -107,39 +80,6 @@ func (h *handler) ask(ctx context.Context, asked []request, done func(i int, c i
 		}
 	}
 	return generate(ctx, h.Engine, asked, plain, done)
-}
-
-// sortOut finds the rows of each question, in the order of their first ones, and
-// those without a target.
-func sortOut(asked []request) (questions []question, rows map[question][]int, plain []int) {
-	of := make([]question, len(asked))
-	predicates := map[question]map[string]bool{}
-	for i := range asked {
-		if !asked[i].target.set() {
-			plain = append(plain, i)
-			continue
-		}
-		of[i] = questionOf(&asked[i].call)
-		if predicates[of[i]] == nil {
-			predicates[of[i]] = map[string]bool{}
-		}
-		predicates[of[i]][asked[i].predicate] = true
-	}
-	rows = map[question][]int{}
-	for i := range asked {
-		if !asked[i].target.set() {
-			continue
-		}
-		q := of[i]
-		if len(predicates[q]) <= constants {
-			q.predicate = asked[i].predicate
-		}
-		if rows[q] == nil {
-			questions = append(questions, q)
-		}
-		rows[q] = append(rows[q], i)
-	}
-	return questions, rows, plain
 }
 
 // generate asks the model for the given rows of asked.

@@ -74,6 +74,8 @@ bench: bench-deps build ## Benchmarks beside llama-server and others (BENCH=--qu
 	$(PYTHON) bench/growth.py $(or $(QUICK),--short)
 	$(PYTHON) bench/latency.py $(QUICK)
 	$(PYTHON) bench/fairness.py $(QUICK)
+	$(PYTHON) bench/semantic_join.py $(QUICK)
+	$(PYTHON) bench/cascade.py $(QUICK)
 	go test -run '^$$' -bench . -benchmem $(if $(QUICK),-benchtime 1x) -timeout 30m ./...
 
 conformance: test-deps build ## Greedy output against llama.cpp's own, and the stock clients (ADBC, JDBC, OpenAI)

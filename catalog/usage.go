@@ -20,6 +20,7 @@ type Usage struct {
 	Rows             int64
 	DistinctRows     int64 // after equal calls became one
 	CachedRows       int64
+	ProxyRows        int64 // answered by a cascade's proxy alone
 	FailedRows       int64
 	PromptTokens     int64
 	SharedTokens     int64

@@ -33,6 +33,7 @@ func (db *DB) registerTables(conn m.Connection) error {
 		"sessions": {columns: sessionColumns, rows: db.sessionRows},
 		"messages": {columns: messageColumns, rows: db.messageRows},
 		"usage":    {columns: usageColumns, rows: db.usageRows},
+		"cascades": {columns: cascadeColumns, rows: db.cascadeRows},
 		"cache":    {columns: cacheColumns, rows: db.cacheRows},
 	} {
 		t.name = "__ai_" + view
@@ -171,7 +172,7 @@ func (db *DB) queryRows() (out [][]any) {
 
 var usageColumns = []column{
 	{"query", text}, {"user", text}, {"function", text}, {"model", text}, {"adapter", text},
-	{"rows", number}, {"distinct_rows", number}, {"cached_rows", number}, {"failed_rows", number},
+	{"rows", number}, {"distinct_rows", number}, {"cached_rows", number}, {"proxy_rows", number}, {"failed_rows", number},
 	{"prompt_tokens", number}, {"shared_tokens", number}, {"completion_tokens", number},
 	{"queue_ms", real64}, {"prefill_ms", real64}, {"decode_ms", real64},
 	{"started_at", instant}, {"finished_at", instant}, {"error", text},
@@ -181,7 +182,7 @@ func (db *DB) usageRows() (out [][]any) {
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 	for _, u := range db.catalog.Usage() {
 		out = append(out, []any{u.Query, orNull(u.User), u.Function, u.Model, orNull(u.Adapter),
-			u.Rows, u.DistinctRows, u.CachedRows, u.FailedRows,
+			u.Rows, u.DistinctRows, u.CachedRows, u.ProxyRows, u.FailedRows,
 			u.PromptTokens, u.SharedTokens, u.CompletionTokens, ms(u.Queue), ms(u.Prefill), ms(u.Decode),
 			u.StartedAt, u.FinishedAt, orNull(u.Error)})
 	}

@@ -12,6 +12,7 @@ import (
 	"hyprstream/catalog"
 	"hyprstream/errs"
 	"hyprstream/inference"
+	"hyprstream/sqlfuncs"
 )
 
 // maxShown is how much of a statement ai.queries shows, in bytes.
@@ -23,12 +24,13 @@ type query struct {
 	client string
 	sql    string
 
-	mu    sync.Mutex    // guards the fields below
-	used  catalog.Usage // Rows is what is expected so far
-	done  int64         // rows answered
-	part  float64       // how far an import or a load is, 0 to 1
-	funcs []string
-	names []string // models
+	mu     sync.Mutex    // guards the fields below
+	used   catalog.Usage // Rows is what is expected so far
+	done   int64         // rows answered
+	part   float64       // how far an import or a load is, 0 to 1
+	funcs  []string
+	names  []string // models
+	learnt []sqlfuncs.Learnt
 }
 
 // Expect implements sqlfuncs.Recorder.
@@ -61,6 +63,9 @@ func (q *query) Row(_ string, c inference.Completion, rows int) {
 	if c.Cached { // what it counts was spent before
 		u.CachedRows += int64(rows)
 		return
+	}
+	if c.Proxied {
+		u.ProxyRows += int64(rows)
 	}
 	u.PromptTokens += int64(c.PromptTokens)
 	u.SharedTokens += int64(c.SharedTokens)
@@ -99,8 +104,9 @@ func (q *query) snapshot() snapshot {
 
 // queries are the statements that run. Its zero value is ready.
 type queries struct {
-	mu  sync.Mutex
-	now map[*query]struct{}
+	mu     sync.Mutex
+	now    map[*query]struct{}
+	learnt []learnt // of finished statements
 }
 
 func (qs *queries) begin(opt SessionOptions, sql string) *query {
@@ -123,6 +129,7 @@ func (qs *queries) begin(opt SessionOptions, sql string) *query {
 func (qs *queries) end(q *query, err error) (u catalog.Usage, used bool) {
 	qs.mu.Lock()
 	delete(qs.now, q)
+	qs.keepLearnt(q)
 	qs.mu.Unlock()
 	u = q.snapshot().Usage
 	u.FinishedAt = time.Now().UTC()

@@ -11,6 +11,7 @@ import (
 type Choice struct {
 	Asked   string // of a model with a chat template: the question
 	Lead    string // what one without a template reads before the text
+	Label   string // what the text is called; "": Text
 	Text    string
 	Cue     string   // and what it finds before its answer, such as "Label"
 	Answers []string // not empty, no two equal
@@ -51,10 +52,48 @@ func Filter(text, predicate string) *Choice {
 	return &Choice{Asked: question, Lead: question, Text: text, Cue: "Answer", Answers: filterAnswers}
 }
 
+// Match asks whether a predicate holds of two texts. The longer one comes first,
+// whichever it is: among all pairs of two tables' texts it is then the one that is
+// shared, and computed once.
+func Match(first, second, predicate string) *Choice {
+	question := "Is the following true of the two texts? Answer yes or no.\n" + predicate + "\n\n"
+	c := &Choice{Asked: question, Lead: question, Cue: "Answer", Answers: filterAnswers}
+	if longer, _ := Longer(first, second); longer == first {
+		c.Label, c.Text = "First text", first+"\nSecond text: "+second
+	} else {
+		c.Label, c.Text = "Second text", second+"\nFirst text: "+first
+	}
+	return c
+}
+
+// Longer puts the longer of a Match's two texts first; equally long ones stay.
+func Longer(first, second string) (longer, shorter string) {
+	if len(first) >= len(second) {
+		return first, second
+	}
+	return second, first
+}
+
+// Sure are scores by which the answer of a Filter or Match is certain.
+func Sure(yes bool) []float64 {
+	no := math.Inf(-1)
+	if yes {
+		return []float64{0, no, no, no}
+	}
+	return []float64{no, no, 0, no}
+}
+
+func (c *Choice) labelled() string {
+	if c.Label == "" {
+		return "Text: " + c.Text
+	}
+	return c.Label + ": " + c.Text
+}
+
 // chat is the turn of the user that asks for the choice, where the model has a
 // chat template: its answer begins with one of the answers as they are.
 func (c *Choice) chat() []Message {
-	return []Message{{Role: "user", Content: c.Asked + "Text: " + c.Text}}
+	return []Message{{Role: "user", Content: c.Asked + c.labelled()}}
 }
 
 // plain is the choice as text to be continued, where it has none: the answer
@@ -63,7 +102,7 @@ func (c *Choice) plain() (prompt string, answers []string) {
 	for _, a := range c.Answers {
 		answers = append(answers, " "+a)
 	}
-	return c.Lead + "Text: " + c.Text + "\n" + c.Cue + ":", answers
+	return c.Lead + c.labelled() + "\n" + c.Cue + ":", answers
 }
 
 // Probabilities turns the log probabilities of a choice's answers into
@@ -122,5 +161,5 @@ func (c *Choice) Likeliest(probabilities []float64) string {
 	return c.Answers[best]
 }
 
-// Yes is the probability that Filter's answer is yes.
+// Yes is the probability that the answer of a Filter or Match is yes.
 func (c *Choice) Yes(probabilities []float64) float64 { return probabilities[0] + probabilities[1] }

@@ -121,3 +121,25 @@ func TestABaseModelChooses(t *testing.T) {
 		t.Errorf("%d of %d are right", right, len(got))
 	}
 }
+
+func TestMatchBeginsWithTheLongerText(t *testing.T) {
+	for _, c := range []struct{ first, second, want string }{
+		{"a longer one", "short", "First text: a longer one\nSecond text: short\nAnswer:"},
+		{"short", "a longer one", "Second text: a longer one\nFirst text: short\nAnswer:"},
+		{"equal", "equal", "First text: equal\nSecond text: equal\nAnswer:"},
+	} {
+		m := Match(c.first, c.second, "they agree")
+		prompt, answers := m.plain()
+		if !strings.HasPrefix(prompt, m.Asked) || !strings.Contains(m.Asked, "they agree") || strings.TrimPrefix(prompt, m.Asked) != c.want || len(answers) != 4 {
+			t.Errorf("%q", prompt)
+		}
+		if said := m.chat()[0].Content + "\nAnswer:"; said != prompt {
+			t.Errorf("%q", said)
+		}
+		for _, yes := range []bool{true, false} {
+			if p := m.Yes(m.Probabilities(Sure(yes))); (p == 1) != yes || (p == 0) == yes {
+				t.Errorf("sure of %v is %v", yes, p)
+			}
+		}
+	}
+}

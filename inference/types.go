@@ -59,6 +59,7 @@ type Completion struct {
 	Prefill          time.Duration
 	Decode           time.Duration
 	Model            string // the name it resolved to
+	Proxied          bool   // a proxy answered, which Model names
 	Cached           bool   // nothing was computed for it: the counts are those of the request that was
 	Err              *errs.Error
 }

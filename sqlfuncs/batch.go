@@ -20,7 +20,11 @@ func key(c operator.Call, r inference.Request, seeded bool) string {
 		return strconv.FormatUint(c.Nonce, 36)
 	}
 	var b strings.Builder
-	for _, a := range c.Args {
+	args := c.Args
+	for len(args) > 0 && args[len(args)-1].Kind == operator.Null { // functions that ask the same differ in their last options
+		args = args[:len(args)-1]
+	}
+	for _, a := range args {
 		fmt.Fprintf(&b, "%d|%d|%s|%d|", a.Kind, len(a.Text), a.Text, len(a.List))
 		for _, s := range a.List {
 			fmt.Fprintf(&b, "%d|%s", len(s), s)
@@ -78,13 +82,13 @@ func (h *handler) batch(ctx context.Context, calls []operator.Call, done func(in
 	first.expect()
 	ask := func(mine []int, got func(int, inference.Completion)) error {
 		t := newTally(rec)
-		reqs := make([]inference.Request, len(mine))
+		reqs := make([]request, len(mine))
 		for i, at := range mine {
-			reqs[i] = asked[at].req
-			t.add(batchedFunctions[calls[asked[at].rows[0]].Fn].name, reqs[i].Model, 0, 1)
+			reqs[i] = asked[at]
+			t.add(batchedFunctions[calls[asked[at].rows[0]].Fn].name, reqs[i].req.Model, 0, 1)
 		}
 		t.expect()
-		return h.Engine.Generate(ctx, reqs, func(i int, c inference.Completion) { got(mine[i], c) })
+		return h.ask(ctx, reqs, func(i int, c inference.Completion) { got(mine[i], c) })
 	}
 	return statementOf(ctx).once(ctx, keys, ask, func(i int, c inference.Completion) {
 		first := calls[asked[i].rows[0]].Fn

@@ -22,6 +22,7 @@ const (
 	fnFilterProb
 	fnEmbed
 	fnEstimate
+	fnMatch
 )
 
 // generateOptions are those of generate, tableOptions of FROM generate;

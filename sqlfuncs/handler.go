@@ -92,6 +92,11 @@ func (h *handler) Check(c operator.Call) error {
 	if err != nil {
 		return err
 	}
+	if proxy := call.target.model(); proxy != "" {
+		if _, err := h.Registry.Model(proxy); err != nil {
+			return err
+		}
+	}
 	for _, a := range call.req.Adapters {
 		if _, err := h.Registry.Adapter(m.Name, a.Name); err != nil {
 			return err

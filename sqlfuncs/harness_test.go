@@ -32,6 +32,8 @@ type countingEngine struct {
 	streaming int            // streams that run
 	meanwhile int            // batches that came while one ran
 	rate      inference.Rate // what is said to have been measured; set before the engine works
+	keep      bool           // remember what is asked
+	asked     []inference.Request
 }
 
 func (e *countingEngine) take() []int {
@@ -77,6 +79,9 @@ func (e *countingEngine) Generate(ctx context.Context, reqs []inference.Request,
 	step, backwards := e.step, e.backwards
 	if e.streaming > 0 {
 		e.meanwhile++
+	}
+	if e.keep {
+		e.asked = append(e.asked, reqs...)
 	}
 	e.mu.Unlock()
 	for i := range reqs {
@@ -273,11 +278,19 @@ type testDB struct {
 
 func openTestDB(t *testing.T) *testDB {
 	t.Helper()
-	d := &testDB{t: t, engine: &countingEngine{}, ctx: t.Context(), dir: t.TempDir()}
+	e := &countingEngine{}
+	d := openTestDBWith(t, e)
+	d.engine = e
+	return d
+}
+
+func openTestDBWith(t *testing.T, e Engine) *testDB {
+	t.Helper()
+	d := &testDB{t: t, ctx: t.Context(), dir: t.TempDir()}
 	if duckdb.Open("", &d.db) != duckdb.StateSuccess {
 		t.Fatal("open")
 	}
-	at, err := Register(d.db, Deps{Engine: d.engine, Registry: fakeRegistry{}, Statements: fakeStatements{}, Sessions: inference.NewSessions()})
+	at, err := Register(d.db, Deps{Engine: e, Registry: fakeRegistry{}, Statements: fakeStatements{}, Sessions: inference.NewSessions()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package sqlfuncs
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,8 @@ type call struct {
 
 	labels                 []string // of a classification
 	instruction, predicate string
+	second                 string // of a match
+	target                 target // of a cascade
 }
 
 // option is a named argument of generate and its kin. set gets a value that is
@@ -187,6 +190,11 @@ func read(c operator.Call, opts []option) (out call, known bool, err error) {
 			}
 		}
 	}
+	if decided(c, opts, "quality", "recall", "proxy") {
+		if err := out.target.check(c.Fn); err != nil {
+			return out, known, err
+		}
+	}
 	p := out.req.Params
 	p.MaxTokens = max(p.MaxTokens, 1) // 0 is the default; the option itself was checked
 	if err := p.Check(); err != nil {
@@ -197,6 +205,16 @@ func read(c operator.Call, opts []option) (out call, known bool, err error) {
 	}
 	out.null = known && c.Args[1].Kind == operator.Null && out.req.Messages == nil
 	return out, known, nil
+}
+
+// decided says that none of the options is still to be known.
+func decided(c operator.Call, opts []option, names ...string) bool {
+	for i, o := range opts {
+		if slices.Contains(names, o.name) && c.Args[i+2].Kind == operator.Unknown {
+			return false
+		}
+	}
+	return true
 }
 
 func given(c operator.Call, opts []option, name string) bool {

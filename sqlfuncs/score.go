@@ -1,6 +1,7 @@
 package sqlfuncs
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,8 @@ var (
 	logprobOptions  = append([]option{continuationOption}, pick("adapter", "system", "timeout_ms", "on_error", "raw", "cache")...)
 	classifyOptions = append([]option{labelsOption, instructionOption}, pick("adapter", "timeout_ms", "on_error", "raw", "cache")...)
 	filterOptions   = append([]option{predicateOption}, pick("adapter", "timeout_ms", "on_error", "raw", "cache")...)
+	cascadedFilter  = append(slices.Clone(filterOptions), cascadeOptions...)
+	matchOptions    = append([]option{secondOption}, cascadedFilter...)
 )
 
 // These follow model and text in a packed call.
@@ -27,6 +30,7 @@ var (
 	}}
 	labelsOption      = option{"labels", "VARCHAR[]", func(c *call, a operator.Arg) error { c.labels = a.List; return nil }}
 	instructionOption = option{"instruction", "VARCHAR", func(c *call, a operator.Arg) error { c.instruction = a.Text; return nil }}
+	secondOption      = option{"second", "VARCHAR", func(c *call, a operator.Arg) error { c.second = a.Text; return nil }}
 	predicateOption   = option{"predicate", "VARCHAR", func(c *call, a operator.Arg) error { c.predicate = a.Text; return nil }}
 )
 
@@ -49,9 +53,8 @@ var batchedFunctions = map[uint16]batched{
 	fnClassifyProbs: {"ai_classify_probs", fnClassify, classifyOptions, askClassify, func(r *call, c inference.Completion) string {
 		return mapText(r.req.Choice.Answers, r.req.Choice.Probabilities(c.Scores))
 	}},
-	fnFilter: {"ai_filter", fnFilter, filterOptions, askFilter, func(r *call, c inference.Completion) string {
-		return strconv.FormatBool(yes(r, c) > 0.5)
-	}},
+	fnFilter: {"ai_filter", fnFilter, cascadedFilter, askFilter, isYes},
+	fnMatch:  {"ai_match", fnMatch, matchOptions, askMatch, isYes},
 	fnFilterProb: {"ai_filter_prob", fnFilter, filterOptions, askFilter, func(r *call, c inference.Completion) string {
 		return *float(yes(r, c))
 	}},
@@ -68,6 +71,13 @@ func askFilter(r *call) bool {
 	r.req.Choice = inference.Filter(r.req.Prompt, r.predicate)
 	return true
 }
+
+func askMatch(r *call) bool {
+	r.req.Choice = inference.Match(r.req.Prompt, r.second, r.predicate)
+	return true
+}
+
+func isYes(r *call, c inference.Completion) string { return strconv.FormatBool(yes(r, c) > 0.5) }
 
 func yes(r *call, c inference.Completion) float64 {
 	return r.req.Choice.Yes(r.req.Choice.Probabilities(c.Scores))
@@ -96,7 +106,8 @@ func scoringScalars() []operator.Scalar {
 		scalar(fnLogprob, logprobOptions, "DOUBLE"),
 		scalar(fnClassify, classifyOptions, "VARCHAR"),
 		scalar(fnClassifyProbs, classifyOptions, "MAP(VARCHAR, DOUBLE)"),
-		scalar(fnFilter, filterOptions, "BOOLEAN"),
+		scalar(fnFilter, cascadedFilter, "BOOLEAN"),
+		{Fn: fnMatch, Name: "__ai_match", Args: columns(matchOptions), Returns: "BOOLEAN", Lift: true, Groups: append(all, []int{3})},
 		scalar(fnFilterProb, filterOptions, "DOUBLE"),
 	}
 }
@@ -113,7 +124,9 @@ func scoringMacros() []string {
 			[]string{"model", "prompt", "continuation"}, logprobOptions[1:]),
 		ai("ai_classify", "labels", "VARCHAR[]", classifyOptions),
 		ai("ai_classify_probs", "labels", "VARCHAR[]", classifyOptions),
-		ai("ai_filter", "predicate", "VARCHAR", filterOptions),
+		ai("ai_filter", "predicate", "VARCHAR", cascadedFilter),
+		macro("ai_match", "first VARCHAR, second VARCHAR, predicate VARCHAR, "+model,
+			[]string{"model", "first", "second", "predicate"}, matchOptions[2:]),
 		ai("ai_filter_prob", "predicate", "VARCHAR", filterOptions),
 	}
 }

@@ -13,10 +13,11 @@ import (
 // asked and what it said, so that equal calls are one, wherever in the statement and
 // in whichever part of its input they are, and its budget.
 type statement struct {
-	purse purse // what it may spend
+	purse    purse    // what it may spend
+	cascades cascades // what its proxies have learnt
 
 	mu     sync.Mutex // guards what follows
-	asking map[digest]*question
+	asking map[digest]*pending
 	said   answers
 }
 
@@ -28,8 +29,8 @@ func digestOf(key string) digest {
 	return digest(sum[:16])
 }
 
-// question is a call that someone puts to the engine now.
-type question struct {
+// pending is a call that someone puts to the engine now.
+type pending struct {
 	over chan struct{} // closed when it is no longer
 }
 
@@ -43,7 +44,7 @@ func WithStatement(ctx context.Context, dir string) (_ context.Context, end func
 }
 
 func newStatement(dir string) *statement {
-	return &statement{asking: map[digest]*question{}, said: answers{dir: dir}}
+	return &statement{asking: map[digest]*pending{}, said: answers{dir: dir}}
 }
 
 func (s *statement) end() {
@@ -127,7 +128,7 @@ func (s *statement) claim(keys []digest, which []int, tell func(int, inference.C
 		case s.asking[keys[i]] != nil:
 			theirs = append(theirs, i)
 		default:
-			s.asking[keys[i]] = &question{over: make(chan struct{})}
+			s.asking[keys[i]] = &pending{over: make(chan struct{})}
 			mine = append(mine, i)
 		}
 	}

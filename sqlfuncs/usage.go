@@ -17,6 +17,19 @@ type Recorder interface {
 	Row(function string, c inference.Completion, rows int)
 }
 
+// Learnt is what a cascade has found out so far, and done by it.
+type Learnt struct {
+	Function, Model, Proxy string
+	Predicate              string  // "" where it is a column's
+	Quality, Recall        float64 // its target; 0: not this
+	Below, Above           float64 // scores: no below, yes above; infinite where the proxy may not say it
+	Sampled, SampledYes    int     // rows that the model and the proxy have answered
+	Proxied                int     // distinct requests that the proxy answered alone
+}
+
+// Learner is a Recorder that hears of cascades: after each part of their rows.
+type Learner interface{ Learnt(l Learnt) }
+
 type recorderKey struct{}
 
 // WithRecorder makes r follow the statement that runs under the context.

@@ -58,6 +58,13 @@ func (w *watch) Row(function string, c inference.Completion, rows int) {
 	w.account.Add(s)
 }
 
+// Learnt implements Learner.
+func (w *watch) Learnt(l Learnt) {
+	if r, ok := w.Recorder.(Learner); ok {
+		r.Learnt(l)
+	}
+}
+
 // Spent says what an operator's calls have cost, for EXPLAIN ANALYZE: numbers of
 // calls, tokens of what was computed, and the time in which calls were at work.
 func (h *handler) Spent(a *operator.Account) []string {

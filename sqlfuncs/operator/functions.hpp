@@ -33,6 +33,7 @@ struct Called {
 	LogicalType type; //! of the answer; the request is VARCHAR
 	uint64_t env;
 	string request; //! packed; of its arguments only constants are known
+	bool sampled;   //! a sample of its rows decides how the others are answered
 	//! What EXPLAIN says of the call, where so many rows are expected: lines.
 	string Explain(idx_t rows) const;
 };
@@ -316,7 +317,20 @@ const CallSpec *IsCall(const Expression &e) {
 
 string CallName(const Expression &e) {
 	auto spec = IsCall(e);
-	return !spec ? e.GetName() : StringUtil::StartsWith(spec->name, "__") ? spec->name.substr(2) : spec->name;
+	if (!spec) {
+		return e.GetName();
+	}
+	string name = StringUtil::StartsWith(spec->name, "__") ? spec->name.substr(2) : spec->name;
+	auto &args = e.Cast<BoundFunctionExpression>().children;
+	string target; // where answers may be approximate
+	for (idx_t i = 0; i < args.size(); i++) {
+		auto &arg = spec->args[i];
+		if ((arg == "quality" || arg == "recall" || arg == "proxy") && args[i]->GetExpressionClass() == ExpressionClass::BOUND_CONSTANT) {
+			auto &v = args[i]->Cast<BoundConstantExpression>().value;
+			target += v.IsNull() ? "" : (target.empty() ? " (" : ", ") + arg + " " + v.ToString();
+		}
+	}
+	return name + target + (target.empty() ? "" : ")");
 }
 
 void NameInPlace(Expression &e) {
@@ -351,9 +365,22 @@ double CallCost(const Expression &e, double &yes) {
 	                {request.data(), request.size()}, &yes);
 }
 
+static bool HasTarget(const Expression &e) {
+	auto &spec = *IsCall(e);
+	auto &args = e.Cast<BoundFunctionExpression>().children;
+	for (idx_t i = 0; i < args.size(); i++) {
+		bool null = args[i]->GetExpressionClass() == ExpressionClass::BOUND_CONSTANT &&
+		            args[i]->Cast<BoundConstantExpression>().value.IsNull();
+		if ((spec.args[i] == "quality" || spec.args[i] == "recall") && !null) {
+			return true;
+		}
+	}
+	return false;
+}
+
 Called ToRequest(Expression &e) {
 	auto &f = e.Cast<BoundFunctionExpression>();
-	Called r {CallName(e), f.return_type, f.bind_info->Cast<CallBindData>().env, Known(e)};
+	Called r {CallName(e), f.return_type, f.bind_info->Cast<CallBindData>().env, Known(e), HasTarget(e)};
 	f.function.name = REQUEST;
 	f.function.SetReturnType(LogicalType::VARCHAR);
 	f.return_type = LogicalType::VARCHAR;

@@ -84,23 +84,21 @@ class PhysicalInference;
 
 //! Where the input's pipelines end; made by them, filled in by the source.
 struct InferenceSink : public GlobalSinkState {
-	optional_ptr<struct InferenceState> target;
+	optional_ptr<struct InferenceRun> target;
 };
 
-//! One run of the operator.
-struct InferenceState : public GlobalSourceState {
-	InferenceState(ClientContext &c, const PhysicalInference &op);
-	~InferenceState() override;
+//! One run of the operator over its input.
+struct InferenceRun {
+	InferenceRun(ClientContext &c, const PhysicalInference &op);
 
 	const PhysicalInference &op;
 	ClientContext &context;
 	shared_ptr<Window> window;
 	double ratio;
-	vector<LogicalType> kept_types;
-	unique_ptr<ExpressionExecutor> executor;
-	DataChunk extra, kept;
-	shared_ptr<WakeTask> input_woke, stopped;
-	bool limited; //! what may be spent is: as much as can be is known before the first token
+	//! As much as there is room for is handed over first: limits of what may be spent hold before
+	//! the first token then, and a sample is of many rows.
+	bool whole_first;
+	bool started = false;
 
 	//! Reads the input until there is something to do besides.
 	enum class Input { MORE, ASLEEP, ENDED };
@@ -108,18 +106,16 @@ struct InferenceState : public GlobalSourceState {
 	void Sink(DataChunk &in);
 	//! Hands over what waits, when there is enough of it or no reason to wait.
 	void Submit(bool now);
-	//! What is above needs no more.
-	bool Stopped() {
-		auto guard = Lock();
-		return !CanBlock(guard);
-	}
-	//! Ends what runs and lets go of what is the query's. The destructor may come
-	//! after the query's end, on a thread that was slow to drop its task.
+	//! Lets go of what is the query's, and of the input. May be called again.
 	void Shut();
 
-	bool started = false;
-
 private:
+	mutex shutting;
+	bool shut = false;
+	vector<LogicalType> kept_types;
+	unique_ptr<ExpressionExecutor> executor;
+	DataChunk extra, kept;
+	shared_ptr<WakeTask> input_woke;
 	idx_t pipeline = 0; //! of the input, that runs
 	unique_ptr<PipelineExecutor> running;
 	vector<string> unsent; //! empty: a NULL request
@@ -130,16 +126,40 @@ private:
 	void Start();
 };
 
-//! Goes when the pipeline above has no more use of the operator.
+struct InferenceState : public GlobalSourceState {
+	InferenceState(ClientContext &c, const PhysicalInference &op) : run(make_shared_ptr<InferenceRun>(c, op)) {
+		// What is above may have enough (LIMIT): the pipeline then unblocks its source.
+		stopped = make_shared_ptr<WakeTask>([this]() {
+			goHsStop(run->window->id);
+			run->Shut();
+		});
+		BlockTask(Lock(), InterruptState(weak_ptr<Task>(stopped)));
+	}
+	~InferenceState() override {
+		Sleeper::Close(run->window->id);
+	}
+	shared_ptr<InferenceRun> run;
+	shared_ptr<WakeTask> stopped;
+
+	//! What is above needs no more.
+	bool Stopped() {
+		auto guard = Lock();
+		return !CanBlock(guard);
+	}
+};
+
+//! Goes when the pipeline above is done with the operator, however that came. In a
+//! recursive CTE the state may have gone before: its thread is not waited for.
 struct InferenceUse : public LocalSourceState {
-	explicit InferenceUse(optional_ptr<InferenceState> s) : state(s) {
+	explicit InferenceUse(shared_ptr<InferenceRun> r) : run(std::move(r)) {
 	}
 	~InferenceUse() override {
-		if (state) {
-			state->Shut();
+		if (run) {
+			Sleeper::Close(run->window->id);
+			run->Shut();
 		}
 	}
-	optional_ptr<InferenceState> state; //! null: of an emptied pipeline
+	shared_ptr<InferenceRun> run; //! null: of an emptied pipeline
 };
 
 class PhysicalInference : public PhysicalOperator {
@@ -164,6 +184,9 @@ public:
 	vector<shared_ptr<Pipeline>> input;      //! the pipelines that end here; the operator runs them itself
 	uint64_t estimate = 0;                   //! not 0: only counted, for that one
 
+	bool Sampled() const {
+		return std::any_of(calls.begin(), calls.end(), [](const Called &c) { return c.sampled; });
+	}
 	string GetName() const override {
 		return "INFERENCE";
 	}
@@ -189,7 +212,7 @@ public:
 	}
 
 	InsertionOrderPreservingMap<string> ExtraSourceParams(GlobalSourceState &g, LocalSourceState &) const override {
-		auto &s = g.Cast<InferenceState>();
+		auto &s = *g.Cast<InferenceState>().run;
 		return s.started ? s.window->Spent(GetName()) : InsertionOrderPreservingMap<string>(); // not: of an emptied pipeline
 	}
 
@@ -204,7 +227,7 @@ public:
 	}
 	unique_ptr<LocalSourceState> GetLocalSourceState(ExecutionContext &c, GlobalSourceState &g) const override {
 		bool empty = emptied.count(c.pipeline.get()) > 0;
-		return make_uniq<InferenceUse>(empty ? nullptr : optional_ptr<InferenceState>(g.Cast<InferenceState>()));
+		return make_uniq<InferenceUse>(empty ? nullptr : g.Cast<InferenceState>().run);
 	}
 	SourceResultType GetDataInternal(ExecutionContext &c, DataChunk &out, OperatorSourceInput &input) const override;
 	void BuildPipelines(Pipeline &current, MetaPipeline &meta) override;
@@ -262,13 +285,14 @@ SourceResultType PhysicalInference::GetDataInternal(ExecutionContext &c, DataChu
 	if (emptied.count(c.pipeline.get())) {
 		return SourceResultType::FINISHED;
 	}
-	auto &s = source.global_state.Cast<InferenceState>();
+	auto &state = source.global_state.Cast<InferenceState>();
+	auto &s = *state.run;
 	auto &w = *s.window;
 	while (true) {
 		if (c.client.IsInterrupted()) {
 			throw InterruptException();
 		}
-		if (s.Stopped()) {
+		if (state.Stopped()) {
 			return SourceResultType::FINISHED;
 		}
 		vector<Row> answers;
@@ -284,17 +308,19 @@ SourceResultType PhysicalInference::GetDataInternal(ExecutionContext &c, DataChu
 			w.Release(*part);
 			return SourceResultType::HAVE_MORE_OUTPUT;
 		}
-		auto got = w.HasRoom() ? s.Pull() : InferenceState::Input::ASLEEP;
-		if (got == InferenceState::Input::MORE) {
+		auto got = w.HasRoom() ? s.Pull() : InferenceRun::Input::ASLEEP;
+		if (got == InferenceRun::Input::MORE) {
 			s.Submit(false);
 			continue;
 		}
 		s.Submit(true);
-		lock_guard<mutex> l(w.lk);
-		if (got == InferenceState::Input::ENDED) {
+		unique_lock<mutex> l(w.lk);
+		if (got == InferenceRun::Input::ENDED) {
 			w.whole = true;
 			if (w.Empty()) {
 				w.CheckErrors(s.ratio);
+				l.unlock();
+				s.Shut(); // before the pipeline is known to have finished: a recursive CTE then runs it anew
 				return SourceResultType::FINISHED;
 			}
 		}
@@ -304,36 +330,35 @@ SourceResultType PhysicalInference::GetDataInternal(ExecutionContext &c, DataChu
 	}
 }
 
-InferenceState::InferenceState(ClientContext &c, const PhysicalInference &op_p)
-    : op(op_p), context(c), window(make_shared_ptr<Window>(op_p.slots.size(), Settings::Get<PreserveInsertionOrderSetting>(c))),
+InferenceRun::InferenceRun(ClientContext &c, const PhysicalInference &op_p)
+    : op(op_p), context(c), window(make_shared_ptr<Window>(op_p.slots.size(), Settings::Get<PreserveInsertionOrderSetting>(c), op_p.Sampled())),
       ratio(MaxErrorRatio(c)) {
 	auto l = TermsOf(c);
-	limited = l.rows > 0 || l.tokens > 0 || l.seconds > 0;
+	whole_first = l.rows > 0 || l.tokens > 0 || l.seconds > 0 || op.Sampled();
 	Sleeper::Open(window, c, op_p.estimate);
 	auto w = window;
 	input_woke = make_shared_ptr<WakeTask>([w]() { w->Wake(); });
-	// What is above may have enough (LIMIT): the pipeline then unblocks its source.
-	stopped = make_shared_ptr<WakeTask>([w]() { goHsStop(w->id); });
-	BlockTask(Lock(), InterruptState(weak_ptr<Task>(stopped)));
 }
 
-InferenceState::~InferenceState() {
-	Sleeper::Close(window->id);
-}
-
-void InferenceState::Shut() {
-	Sleeper::Close(window->id);
+void InferenceRun::Shut() {
+	lock_guard<mutex> l(shutting);
+	if (shut) {
+		return;
+	}
+	shut = true;
 	running.reset();
 	executor.reset();
-	for (auto &p : op.input) {
-		p->ClearSource(); // may hold locks of tables
+	if (started) {
+		for (auto &p : op.input) {
+			p->ClearSource(); // may hold locks of tables
+		}
 	}
 	window->Clear();
 	extra.Destroy();
 	kept.Destroy();
 }
 
-void InferenceState::Start() {
+void InferenceRun::Start() {
 	started = true;
 	for (auto c : op.kept) {
 		kept_types.push_back(op.types[c]);
@@ -354,7 +379,7 @@ void InferenceState::Start() {
 	}
 }
 
-InferenceState::Input InferenceState::Pull() {
+InferenceRun::Input InferenceRun::Pull() {
 	if (!started) {
 		Start();
 	}
@@ -379,7 +404,7 @@ InferenceState::Input InferenceState::Pull() {
 	return Input::ENDED;
 }
 
-void InferenceState::Sink(DataChunk &in) {
+void InferenceRun::Sink(DataChunk &in) {
 	const idx_t n = in.size(), made = op.requests.size(), w = op.slots.size(), there = w - made;
 	if (made > 0) {
 		extra.Reset();
@@ -411,14 +436,14 @@ void InferenceState::Sink(DataChunk &in) {
 	}
 }
 
-void InferenceState::Submit(bool now) {
+void InferenceRun::Submit(bool now) {
 	if (unsent.empty()) {
 		return;
 	}
 	if (!now) {
 		bool patient = std::chrono::steady_clock::now() - oldest < PATIENCE;
-		bool enough = submitted == 0 ? waiting >= FIRST_PART && !limited : waiting >= LATER_PART;
-		if (!enough && (patient || (submitted == 0 && limited))) {
+		bool enough = submitted == 0 ? waiting >= FIRST_PART && !whole_first : waiting >= LATER_PART;
+		if (!enough && (patient || (submitted == 0 && whole_first))) {
 			return;
 		}
 	}

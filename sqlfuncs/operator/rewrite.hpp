@@ -9,6 +9,7 @@
 #include "estimate.hpp"
 #include "extract.hpp"
 #include "inference.hpp"
+#include "join.hpp"
 #include "duckdb/optimizer/optimizer.hpp"
 #include "duckdb/planner/binder.hpp"
 #include "duckdb/planner/expression/bound_columnref_expression.hpp"
@@ -307,7 +308,19 @@ struct Rewriter {
 		}
 	}
 
+	//! An inner join with a dear condition is a filter over pairs.
+	Deferred VisitAnyJoin(unique_ptr<LogicalOperator> &op, vector<Deferred> &below) {
+		for (idx_t i = 0; i < 2; i++) {
+			Force(op->children[i], below[i]);
+		}
+		Deferred none;
+		return RewriteAnyJoin(optimizer.GetContext(), op) ? VisitPassing(op, none) : none;
+	}
+
 	Deferred Visit(unique_ptr<LogicalOperator> &op) {
+		if (op->type == LogicalOperatorType::LOGICAL_FILTER || op->type == LogicalOperatorType::LOGICAL_PROJECTION) {
+			RewriteCrossProduct(optimizer.GetContext(), *op);
+		}
 		vector<Deferred> below;
 		for (auto &c : op->children) {
 			below.push_back(Visit(c));
@@ -322,6 +335,8 @@ struct Rewriter {
 			return VisitPassing(op, below[0]);
 		case LogicalOperatorType::LOGICAL_COMPARISON_JOIN:
 			return VisitJoin(op, below);
+		case LogicalOperatorType::LOGICAL_ANY_JOIN:
+			return VisitAnyJoin(op, below);
 		case LogicalOperatorType::LOGICAL_PROJECTION:
 			return VisitProjection(op->Cast<LogicalProjection>(), below[0]);
 		case LogicalOperatorType::LOGICAL_AGGREGATE_AND_GROUP_BY:

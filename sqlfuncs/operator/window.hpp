@@ -11,6 +11,8 @@ struct Window : public Batch {
 	//! So many rows may wait, or so many bytes of requests: enough for the engine
 	//! to see what rows share, little enough to stay small over any input.
 	static constexpr idx_t MAX_ROWS = 8192;
+	//! So many where a sample of them decides for the others: it should be of many.
+	static constexpr idx_t MAX_SAMPLED_ROWS = 65536;
 	static constexpr idx_t MAX_BYTES = 64 << 20;
 
 	//! Rows that came together. Call (r, k) of it is number (base + r) * width + k.
@@ -23,10 +25,11 @@ struct Window : public Batch {
 		vector<idx_t> ready;  //! rows to give out, where order does not matter
 	};
 
-	Window(idx_t width_p, bool ordered_p) : width(width_p), ordered(ordered_p) {
+	Window(idx_t width_p, bool ordered_p, bool sampled) : width(width_p), ordered(ordered_p), most(sampled ? MAX_SAMPLED_ROWS : MAX_ROWS) {
 	}
 	const idx_t width; //! calls per row
 	const bool ordered;
+	const idx_t most; //! rows
 
 	//! Adds rows: data (may have no columns), and for each call its request, empty for NULL. lk must not be held.
 	void Add(Allocator &allocator, DataChunk &data, const vector<LogicalType> &types, vector<string> &requests, idx_t n);
@@ -116,7 +119,7 @@ void Window::Add(Allocator &allocator, DataChunk &data, const vector<LogicalType
 
 bool Window::HasRoom() {
 	lock_guard<mutex> l(lk);
-	return held == 0 || (held < MAX_ROWS && held_bytes < MAX_BYTES);
+	return held == 0 || (held < most && held_bytes < MAX_BYTES);
 }
 
 optional_ptr<Window::Part> Window::PartOf(idx_t row) {

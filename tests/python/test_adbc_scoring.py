@@ -69,3 +69,19 @@ def test_usage_counts_scored_rows(cur):
         "FROM ai.usage WHERE \"function\" LIKE '%ai_filter%' ORDER BY finished_at DESC LIMIT 1"
     )
     assert cur.fetchall() == [("ai_classify, ai_filter", 60, 6, 0, True, 0)]
+
+
+def test_match_joins(cur, words):
+    join = f"FROM {words} a JOIN {words} b ON ai_match(a.word, b.word, 'no'{{}}) WHERE a.id <> b.id"
+    cur.execute("EXPLAIN SELECT a.id, b.id " + join.format(", recall := 0.95"))
+    plan = "".join(str(row) for row in cur.fetchall())
+    assert "INFERENCE" in plan and "PAIRS" in plan and "recall 0.95" in plan
+    found = []
+    for options in ("", ", recall := 0.95"):  # too few pairs for a proxy: the same answers
+        cur.execute("SELECT a.id, b.id " + join.format(options))
+        found.append(sorted(cur.fetchall()))
+        cur.execute("SELECT \"function\", rows, distinct_rows, proxy_rows, failed_rows FROM ai.usage ORDER BY finished_at DESC LIMIT 1")
+        assert cur.fetchall() == [("ai_match", 6, 6, 0, 0)]
+    assert found[0] == found[1]
+    with pytest.raises(dbapi.Error, match="quality and recall need a proxy"):
+        cur.execute("SELECT ai_filter('x', 'p', quality := 0.9)")

@@ -1,6 +1,7 @@
 package sqlfuncs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -131,6 +132,11 @@ func internal(err error) bool { return err != nil && strings.HasPrefix(err.Error
 
 // query returns rows as text, cells joined by "|".
 func (d *diffDB) query(sql string) ([]string, error) {
+	if d.at != nil && len(d.off) == 0 { // the reference asks anew whatever it comes to
+		ctx, end := WithStatement(context.Background(), filepath.Dir(d.file))
+		defer end()
+		defer d.at.Begin(ctx, d.conn)()
+	}
 	var r duckdb.Result
 	defer duckdb.DestroyResult(&r)
 	if duckdb.Query(d.conn, sql, &r) != duckdb.StateSuccess {

@@ -39,7 +39,7 @@ func TestEstimate(t *testing.T) {
 		{"SELECT chat('s', prompt, model := 'm') FROM t WHERE id < 2", "chat|m|NULL|2|2|NULL|NULL|NULL|NULL|NULL|false|a dialogue's turns depend on the answers in it: prompts are not counted"},
 	} {
 		d.engine.take()
-		got, err := d.query(d.conn, "SELECT * FROM ai_estimate('" + strings.ReplaceAll(c.sql, "'", "''") + "')")
+		got, err := d.query(d.conn, "SELECT * FROM ai_estimate('"+strings.ReplaceAll(c.sql, "'", "''")+"')")
 		if err != nil || strings.Join(got, ",") != c.want {
 			t.Errorf("%s\n got %v %v\nwant %s", c.sql, strings.Join(got, ","), err, c.want)
 		}
@@ -75,7 +75,7 @@ func TestEstimateIsComplete(t *testing.T) {
 		"SELECT row_number() OVER (ORDER BY generate('m', prompt)) AS n, embed('m', prompt) FROM t QUALIFY n < 3":                         "false",
 		"SELECT rows FROM ai_estimate('SELECT generate(''m'', prompt) FROM t') WHERE rows > 1 AND generate('m', rows::VARCHAR) <> 'none'": "true",
 	} {
-		got, err := d.query(d.conn, "SELECT bool_and(complete) FROM ai_estimate('" + strings.ReplaceAll(sql, "'", "''") + "')")
+		got, err := d.query(d.conn, "SELECT bool_and(complete) FROM ai_estimate('"+strings.ReplaceAll(sql, "'", "''")+"')")
 		if err != nil || got[0] != want {
 			t.Errorf("%s: %v %v, want %s", sql, got, err, want)
 		}
@@ -104,7 +104,7 @@ func TestEstimateErrors(t *testing.T) {
 		{"(WITH c AS (SELECT 1 AS x) SELECT * FROM ai_estimate('SELECT x FROM c'))", "Table with name c does not exist"},
 		{"(SELECT (SELECT count(*) FROM ai_estimate('SELECT q.prompt')) FROM t q)", "\"q\" not found"},
 	} {
-		if _, err := d.query(d.conn, "SELECT * FROM " + c.sql); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := d.query(d.conn, "SELECT * FROM "+c.sql); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s\n got %v\nwant %s", c.sql, err, c.want)
 		}
 	}
@@ -132,7 +132,7 @@ func TestEstimateSeesTheCaller(t *testing.T) {
 	d.must("BEGIN")
 	d.must("INSERT INTO t VALUES ('a b c')")
 	const ask = "SELECT rows, prompt_tokens, seconds, note FROM ai_estimate('SELECT generate(''m'', prompt, max_tokens := 4) FROM t')"
-	got, err := d.query(d.conn, ask + " UNION ALL " + ask)
+	got, err := d.query(d.conn, ask+" UNION ALL "+ask)
 	if want := "2|5|0.5|NULL,2|5|0.5|NULL"; err != nil || strings.Join(got, ",") != want {
 		t.Errorf("%v %v, want %s", got, err, want)
 	}

@@ -43,6 +43,13 @@ func (h *handler) Explain(c operator.Call, rows int64) []string {
 	if a := adapterOf(c, r); a != "" {
 		lines = append(lines, "adapter "+a)
 	}
+	if t := r.target; t.set() {
+		share := "quality " + *float(t.quality)
+		if t.recall > 0 {
+			share = "recall " + *float(t.recall)
+		}
+		lines = append(lines, share, "proxy "+t.proxy)
+	}
 	most := answerLimit(c, r)
 	if !known {
 		return append(lines, "the cost is the model's")

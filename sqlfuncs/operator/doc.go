@@ -11,7 +11,12 @@
 //	functions.hpp  calls: packing a row into a request, or running in place
 //	extract.hpp    pulling calls out of an expression, with their conditions
 //	rewrite.hpp    where in the plan the operator goes
-//	inference.hpp  the operator: a whole input to the engine, rows back in order
+//	join.hpp       joins whose condition needs the model: pairs and a filter
+//	pairs.hpp      all pairs of two inputs, the left one's rows outermost
+//	inference.hpp  the operator: it reads its input as it has room, and gives rows back as they finish
+//	run.hpp        one run of it: its input, and the calls it hands over
+//	window.hpp     the rows that it has taken in and not yet given out
+//	estimate.hpp   ai_estimate: calls below it are counted, not answered
 //	stream.hpp     table functions whose rows the engine makes
 //	register.hpp   putting it into a database; statements of our own; settings
 //	guard.hpp      keeping statements out of the data directory
@@ -19,7 +24,7 @@
 //	operator.cpp   the one translation unit
 //
 // Threads: C++ is entered by DuckDB's threads and by the goroutines that this
-// package starts, one for each submitted batch; closing the operator cancels
+// package starts, one for each batch that is put to the Handler (feed.go); closing the operator cancels
 // their context, and Detach waits for them. It must not import DuckDB's
 // database/sql driver, Arrow, or anything above sqlfuncs.
 package operator

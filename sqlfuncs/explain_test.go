@@ -61,6 +61,7 @@ func TestExplain(t *testing.T) {
 		{"", inference.Rate{Prefill: 100, Decode: 100}, ask, "~90 s"},
 		{"", inference.Rate{}, "EXPLAIN SELECT generate(model, prompt, adapter := model) FROM t", "generate; model of the row; adapter of the row; the cost is the model's"},
 		{"", inference.Rate{}, "EXPLAIN SELECT generate('n', prompt, adapter := 'polite:0.5', max_tokens := n::INT) FROM t", "generate; model n; adapter polite:0.5; cost not measured yet"},
+		{"", inference.Rate{}, "EXPLAIN SELECT generate('m', prompt) FROM t LIMIT 7", "~21 tokens in all"},
 		{"SELECT ai_filter(prompt, 'is', model := 'm') FROM t LIMIT 3", inference.Rate{}, "EXPLAIN SELECT ai_filter(prompt, 'is it', model := 'm'), generate('m', prompt) FROM t", "ai_filter; model m; ~2 prompt tokens a row; ~9,000 tokens in all; speed not measured yet; generate; model m"},
 		{"", inference.Rate{}, "EXPLAIN SELECT chat('s', prompt) FROM t", "chat [in place]"},
 		{"", inference.Rate{}, "EXPLAIN SELECT generate('m', generate('n', prompt)) FROM t", "generate; model m"},

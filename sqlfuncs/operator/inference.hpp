@@ -250,7 +250,7 @@ PhysicalOperator &LogicalInference::CreatePlan(ClientContext &, PhysicalPlanGene
 	spec.slots = positions;
 	spec.calls = calls;
 	spec.estimate = estimate;
-	auto &op = planner.Make<PhysicalInference>(std::move(spec), child.estimated_cardinality);
+	auto &op = planner.Make<PhysicalInference>(std::move(spec), estimated_cardinality);
 	op.children.push_back(child);
 	return op;
 }

@@ -45,11 +45,14 @@ struct Rewriter {
 		                                             [&](unique_ptr<Expression> *e) { r = r || HasLiftable(**e); });
 		return r;
 	}
+	//! How many rows are expected; 0 stands for not set, above a LIMIT.
+	idx_t Rows(LogicalOperator &op) {
+		auto n = op.EstimateCardinality(optimizer.context);
+		return n == 0 && op.children.size() == 1 ? Rows(*op.children[0]) : n;
+	}
 	unique_ptr<LogicalInference> Wrap(unique_ptr<LogicalOperator> child) {
 		auto r = make_uniq<LogicalInference>();
-		if (child->has_estimated_cardinality) {
-			r->SetEstimatedCardinality(child->estimated_cardinality);
-		}
+		r->SetEstimatedCardinality(Rows(*child));
 		r->children.push_back(std::move(child));
 		return r;
 	}

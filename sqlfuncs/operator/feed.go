@@ -10,13 +10,14 @@ import (
 // so that no slot of the engine waits. Answers leave in order, so an earlier start would
 // only delay the first ones.
 const (
-	// nearly is how many calls are unanswered when more are put to the Handler.
-	nearly = 512
+	// nearly is how many calls are unanswered when more are put to the Handler: enough for
+	// the slots. Two batches side by side take turns and bound each other's prompts.
+	nearly = 64
 	// atOnce bounds the batches of one operator whose input comes in trickles.
 	atOnce = 64
 	// largest is the most calls that one batch has, after the first: that has all there
 	// is, so that the limits of ai_max_… can refuse it before anything is computed.
-	largest = 4096
+	largest = 8192
 )
 
 // running is an operator whose calls are being answered.

@@ -13,7 +13,7 @@ namespace hyprstream {
 
 //! How many requests are handed over in one go: the first ones soon, later ones in
 //! batches in which the engine sees what they share.
-static constexpr idx_t FIRST_PART = 512, LATER_PART = 4096;
+static constexpr idx_t FIRST_PART = 512, LATER_PART = 8192;
 //! Requests wait for so long for others, when these come slowly.
 static constexpr auto PATIENCE = std::chrono::milliseconds(10);
 

@@ -10,7 +10,7 @@ namespace hyprstream {
 struct Window : public Batch {
 	//! So many rows may wait, or so many bytes of requests: enough for the engine
 	//! to see what rows share, little enough to stay small over any input.
-	static constexpr idx_t MAX_ROWS = 8192;
+	static constexpr idx_t MAX_ROWS = 16384;
 	//! So many where a sample of them decides for the others: it should be of many.
 	static constexpr idx_t MAX_SAMPLED_ROWS = 65536;
 	static constexpr idx_t MAX_BYTES = 64 << 20;

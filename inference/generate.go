@@ -167,9 +167,17 @@ func sameKey(model string, r *Request) string {
 			text(s)
 		}
 	}
+	if t := r.Reading; t != nil {
+		text(t.Instruction)
+		b.WriteString(strconv.Itoa(len(t.Texts)))
+		for _, s := range t.Texts {
+			text(s)
+		}
+		b.WriteString(strconv.FormatBool(t.Answers))
+	}
 	text(r.Params.Grammar)
 	p := r.Params
-	fmt.Fprint(&b, r.Messages == nil, r.Choice == nil, r.Raw, r.Logprobs, r.Timeout, r.Adapters, r.Cache,
+	fmt.Fprint(&b, r.Messages == nil, r.Choice == nil, r.Reading == nil, r.Raw, r.Logprobs, r.Timeout, r.Adapters, r.Cache,
 		p.MaxTokens, p.TopP, p.TopK, p.MinP, p.RepeatPenalty, p.IgnoreEOS)
 	return b.String()
 }

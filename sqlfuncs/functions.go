@@ -125,6 +125,7 @@ func functions() operator.Functions {
 			{Fn: fnCountTokens, Name: "__count_tokens", Args: columns(nil), Returns: "BIGINT", Free: true,
 				Groups: [][]int{{0}, {1}}},
 		}, scoringScalars()...),
+		Aggregates: aggregates(),
 		Macros: append([]string{
 			generateMacro(),
 			macro("chat", "session VARCHAR, message VARCHAR, "+onlyNamed, []string{"session", "message"}, chatOptions),

@@ -2,6 +2,7 @@
 #pragma once
 #include "functions.hpp"
 #include "rewrite.hpp"
+#include "rows.hpp"
 #include "stream.hpp"
 #include "duckdb/catalog/catalog.hpp"
 #include "duckdb/main/capi/capi_internal.hpp"
@@ -174,24 +175,42 @@ extern "C" void hs_detach(void *dbp) {
 	envs.erase(&Instance(dbp));
 }
 
+static CallSpec SpecOf(ClientContext &context, const hs_scalar &f, vector<LogicalType> &types) {
+	CallSpec spec;
+	spec.fn = f.fn;
+	spec.name = f.name;
+	spec.lift = f.lift != 0;
+	spec.free = f.free != 0;
+	spec.early = f.early != 0;
+	spec.groups.assign(f.groups, f.groups + f.ngroups);
+	for (size_t i = 0; i < f.nargs; i++) {
+		spec.args.push_back(f.args[i].name);
+		types.push_back(TypeOf(context, f.args[i].type));
+	}
+	return spec;
+}
+
 extern "C" int hs_add_scalar(void *dbp, const hs_scalar *f, char *err, size_t errlen) {
 	return Guarded(err, errlen, [&]() {
 		auto &db = Instance(dbp);
 		Connection con(db);
 		con.BeginTransaction(); // types are looked up in the catalog
-		CallSpec spec;
-		spec.fn = f->fn;
-		spec.name = f->name;
-		spec.lift = f->lift != 0;
-		spec.free = f->free != 0;
-		spec.groups.assign(f->groups, f->groups + f->ngroups);
 		vector<LogicalType> types;
-		for (size_t i = 0; i < f->nargs; i++) {
-			spec.args.push_back(f->args[i].name);
-			types.push_back(TypeOf(*con.context, f->args[i].type));
-		}
+		auto spec = SpecOf(*con.context, *f, types);
 		ExtensionLoader loader(db, "hyprstream");
 		loader.RegisterFunction(MakeScalar(std::move(spec), std::move(types), TypeOf(*con.context, f->returns)));
+	});
+}
+
+extern "C" int hs_add_aggregate(void *dbp, const hs_scalar *f, size_t npos, char *err, size_t errlen) {
+	return Guarded(err, errlen, [&]() {
+		auto &db = Instance(dbp);
+		Connection con(db);
+		con.BeginTransaction(); // types are looked up in the catalog
+		vector<LogicalType> types;
+		auto spec = SpecOf(*con.context, *f, types);
+		ExtensionLoader loader(db, "hyprstream");
+		loader.RegisterFunction(MakeAggregate(std::move(spec), std::move(types), npos));
 	});
 }
 
@@ -204,6 +223,7 @@ extern "C" int hs_add_table(void *dbp, const hs_table *f, char *err, size_t errl
 		spec.fn = f->fn;
 		spec.name = f->name;
 		spec.estimate = f->estimate != 0;
+		spec.rows = f->rows != 0;
 		for (size_t i = 0; i < f->nargs; i++) {
 			spec.args.push_back(f->args[i].name);
 			spec.arg_types.push_back(TypeOf(*con.context, f->args[i].type));
@@ -220,7 +240,7 @@ extern "C" int hs_add_table(void *dbp, const hs_table *f, char *err, size_t errl
 			spec.column_types.push_back(TypeOf(*con.context, f->columns[i].type));
 		}
 		ExtensionLoader loader(db, "hyprstream");
-		loader.RegisterFunction(MakeStream(spec));
+		loader.RegisterFunction(MakeStream(spec, spec.rows ? BindRows : nullptr));
 	});
 }
 

@@ -324,7 +324,11 @@ func (d *testDB) query(c duckdb.Connection, sql string) ([]string, error) {
 		wrapped = "SELECT COLUMNS(*)::VARCHAR FROM (" + sql + ")"
 	}
 	if duckdb.Query(c, wrapped, &r) != duckdb.StateSuccess {
-		return nil, errors.New(duckdb.ResultError(&r))
+		message := duckdb.ResultError(&r)
+		if err := Mistake(wrapped, message); err != nil {
+			return nil, err
+		}
+		return nil, errors.New(message)
 	}
 	var out []string
 	for {

@@ -100,14 +100,18 @@ func mapText(keys []string, values []float64) string {
 func scoringScalars() []operator.Scalar {
 	all := [][]int{{0}, {1}, {2}} // model, text, and what it is scored by: no NULL among them
 	scalar := func(fn uint16, opts []option, returns string) operator.Scalar {
-		return operator.Scalar{Fn: fn, Name: "__" + batchedFunctions[fn].name, Args: columns(opts), Returns: returns, Lift: true, Groups: all}
+		text := "text"
+		if fn == fnLogprob {
+			text = "prompt"
+		}
+		return operator.Scalar{Fn: fn, Name: "__" + batchedFunctions[fn].name, Args: columns(text, opts), Returns: returns, Lift: true, Groups: all}
 	}
 	return []operator.Scalar{
 		scalar(fnLogprob, logprobOptions, "DOUBLE"),
 		scalar(fnClassify, classifyOptions, "VARCHAR"),
 		scalar(fnClassifyProbs, classifyOptions, "MAP(VARCHAR, DOUBLE)"),
 		scalar(fnFilter, cascadedFilter, "BOOLEAN"),
-		{Fn: fnMatch, Name: "__ai_match", Args: columns(matchOptions), Returns: "BOOLEAN", Lift: true, Groups: append(all, []int{3})},
+		{Fn: fnMatch, Name: "__ai_match", Args: columns("first", matchOptions), Returns: "BOOLEAN", Lift: true, Groups: append(all, []int{3})},
 		scalar(fnFilterProb, filterOptions, "DOUBLE"),
 	}
 }
@@ -115,18 +119,18 @@ func scoringScalars() []operator.Scalar {
 // scoringMacros give the inner functions their names. A model that is not named
 // is the default one; one that is NULL makes the row NULL.
 func scoringMacros() []string {
-	const model = onlyNamed + ", model VARCHAR := ''"
-	ai := func(name, by, typ string, opts []option) string {
-		return macro(name, "text VARCHAR, "+by+" "+typ+", "+model, []string{"model", "text", by}, opts[1:])
+	const model = onlyNamed + ", model := ''"
+	ai := func(name, by string, opts []option) string {
+		return macro(name, "text, "+by+", "+model, []string{"model", "text", by}, opts[1:])
 	}
 	return []string{
-		macro("logprob", "model VARCHAR, prompt VARCHAR, continuation VARCHAR, "+onlyNamed,
+		macro("logprob", "model, prompt, continuation, "+onlyNamed,
 			[]string{"model", "prompt", "continuation"}, logprobOptions[1:]),
-		ai("ai_classify", "labels", "VARCHAR[]", classifyOptions),
-		ai("ai_classify_probs", "labels", "VARCHAR[]", classifyOptions),
-		ai("ai_filter", "predicate", "VARCHAR", cascadedFilter),
-		macro("ai_match", "first VARCHAR, second VARCHAR, predicate VARCHAR, "+model,
+		ai("ai_classify", "labels", classifyOptions),
+		ai("ai_classify_probs", "labels", classifyOptions),
+		ai("ai_filter", "predicate", cascadedFilter),
+		macro("ai_match", "first, second, predicate, "+model,
 			[]string{"model", "first", "second", "predicate"}, matchOptions[2:]),
-		ai("ai_filter_prob", "predicate", "VARCHAR", filterOptions),
+		ai("ai_filter_prob", "predicate", filterOptions),
 	}
 }

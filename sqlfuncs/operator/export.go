@@ -105,6 +105,24 @@ func goHsCheck(env C.uint64_t, req C.hs_str) (out *C.char) {
 	return nil
 }
 
+//export goHsReturns
+func goHsReturns(env C.uint64_t, req C.hs_str) (out *C.char) {
+	defer func() {
+		if r := recover(); r != nil {
+			out = nil
+		}
+	}()
+	a := find(uint64(env))
+	c, err := decode(goBytes(req))
+	if err != nil || a == nil {
+		return nil
+	}
+	if t := a.handler.Returns(c); t != "" {
+		return C.CString(t)
+	}
+	return nil
+}
+
 //export goHsExplain
 func goHsExplain(env C.uint64_t, req C.hs_str, rows C.uint64_t) (out *C.char) {
 	defer func() {

@@ -32,6 +32,9 @@ type Handler interface {
 	// Check is called at prepare with the constants of a call; an error there is
 	// the statement's.
 	Check(c Call) error
+	// Returns is the type of a call's result, as type text, where its constants decide
+	// it; "" is the registered one.
+	Returns(c Call) string
 	// Explain says, in lines, what is known of a call's cost before it is made;
 	// rows is how many are expected.
 	Explain(c Call, rows int64) []string

@@ -185,13 +185,12 @@ extern "C" int hs_add_scalar(void *dbp, const hs_scalar *f, char *err, size_t er
 		spec.lift = f->lift != 0;
 		spec.free = f->free != 0;
 		spec.groups.assign(f->groups, f->groups + f->ngroups);
-		vector<LogicalType> types;
 		for (size_t i = 0; i < f->nargs; i++) {
 			spec.args.push_back(f->args[i].name);
-			types.push_back(TypeOf(*con.context, f->args[i].type));
+			spec.types.push_back(TypeOf(*con.context, f->args[i].type));
 		}
 		ExtensionLoader loader(db, "hyprstream");
-		loader.RegisterFunction(MakeScalar(std::move(spec), std::move(types), TypeOf(*con.context, f->returns)));
+		loader.RegisterFunction(MakeScalar(std::move(spec), TypeOf(*con.context, f->returns)));
 	});
 }
 

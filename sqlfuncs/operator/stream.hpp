@@ -151,7 +151,7 @@ static unique_ptr<LogicalOperator> BindStream(ClientContext &context, TableFunct
 	for (auto &p : input.named_parameters) {
 		for (idx_t i = 0; i < spec.args.size(); i++) {
 			if (StringUtil::CIEquals(spec.args[i], p.first)) {
-				values[i] = p.second;
+				values[i] = p.second.DefaultCastAs(Fit(spec.name, spec.args[i], spec.arg_types[i], p.second.type()));
 			}
 		}
 	}
@@ -189,7 +189,8 @@ TableFunctionSet MakeStream(const StreamSpec &spec) {
 		f.bind_operator = spec.estimate ? BindEstimate : BindStream;
 		f.function_info = info;
 		for (idx_t i = 0; i < spec.args.size(); i++) {
-			f.named_parameters[spec.args[i]] = spec.arg_types[i];
+			// What it is is looked at in BindStream.
+			f.named_parameters[spec.args[i]] = spec.estimate ? spec.arg_types[i] : LogicalType::ANY;
 		}
 		set.AddFunction(f);
 	}

@@ -23,6 +23,8 @@ const (
 	fnEmbed
 	fnEstimate
 	fnMatch
+	fnScore
+	fnRerank
 )
 
 // generateOptions are those of generate, tableOptions of FROM generate;

@@ -316,7 +316,7 @@ func (d *testDB) connect() duckdb.Connection {
 func (d *testDB) query(c duckdb.Connection, sql string) ([]string, error) {
 	ctx, end := WithStatement(d.ctx, d.dir)
 	defer end()
-	defer d.at.Begin(ctx, c)()
+	defer d.at.Begin(ctx, c)(func() {})
 	var r duckdb.Result
 	defer duckdb.DestroyResult(&r)
 	wrapped := sql

@@ -7,7 +7,6 @@ package operator
 import "C"
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"strings"
@@ -73,7 +72,8 @@ func goHsStream(env, conn, op C.uint64_t, req C.hs_str) {
 	}
 	if r := runningOf(uint64(op)); r != nil {
 		a.wg.Add(1)
-		go a.stream(r.ctx, uint64(op), c)
+		r.work.enter()
+		go a.stream(r, uint64(op), c)
 	}
 }
 
@@ -205,13 +205,7 @@ func goHsRun(env, conn C.uint64_t, sql C.hs_str, answerOut **C.char) (out C.int)
 		*answerOut = C.CString("[INTERNAL] the engine is gone")
 		return 1
 	}
-	a.mu.Lock()
-	ctx := a.stmts[uint64(conn)]
-	a.mu.Unlock()
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	s, err := a.handler.Exec(ctx, string(goBytes(sql)))
+	s, err := a.handler.Exec(a.statement(uint64(conn)).ctx, string(goBytes(sql)))
 	if err != nil {
 		*answerOut = C.CString(message(err))
 		return 1

@@ -184,7 +184,7 @@ func (c *Catalog) Model(name string) (inference.Model, error) {
 		return inference.Model{}, err
 	}
 	return inference.Model{Name: v.Name, Path: v.Path, SHA256: v.SHA256, Bytes: v.Bytes, Memory: v.Memory,
-		Options: v.Options, Pinned: v.Pinned}, nil
+		Options: v.Options, Pinned: v.Pinned, EmbeddingLength: v.EmbeddingLength}, nil
 }
 
 // Adapter implements inference.Registry.

@@ -9,6 +9,7 @@ import (
 	m "github.com/duckdb/duckdb-go-bindings"
 
 	"hyprstream/errs"
+	"hyprstream/sqlfuncs"
 )
 
 // codeByType says which stable code a DuckDB error type becomes. Types not
@@ -103,6 +104,14 @@ func translateText(msg string) error {
 		t = m.ErrorTypeInternal
 	}
 	return translate(t, msg)
+}
+
+// prepareError is translateText for a statement that DuckDB does not take.
+func prepareError(sql, msg string) error {
+	if err := sqlfuncs.Mistake(sql, msg); err != nil {
+		return err
+	}
+	return translateText(msg)
 }
 
 // errInterrupted is the cause of a statement's end by Session.Interrupt.

@@ -124,17 +124,20 @@ func (qs *queries) begin(opt SessionOptions, sql string) *query {
 	return q
 }
 
-// end takes a statement out and returns its record; used is false for one that
+// end takes a statement out. usage is its record; used is false for one that
 // called no model.
-func (qs *queries) end(q *query, err error) (u catalog.Usage, used bool) {
+func (qs *queries) end(q *query, err error) (usage func() (u catalog.Usage, used bool)) {
 	qs.mu.Lock()
 	delete(qs.now, q)
 	qs.keepLearnt(q)
 	qs.mu.Unlock()
-	u = q.snapshot().Usage
-	u.FinishedAt = time.Now().UTC()
-	u.Error = string(errs.CodeOf(err))
-	return u, u.Rows > 0
+	finished := time.Now().UTC()
+	return func() (catalog.Usage, bool) {
+		u := q.snapshot().Usage
+		u.FinishedAt = finished
+		u.Error = string(errs.CodeOf(err))
+		return u, u.Rows > 0
+	}
 }
 
 // running are the statements that run now, oldest first.

@@ -33,9 +33,9 @@ type Session struct {
 
 	mu     sync.Mutex // guards the fields below
 	cancel context.CancelCauseFunc
-	detach func()  // ends the association of the context with conn
-	query  *query  // the statement that runs
-	open   *Result // the Result that holds the turn
+	detach func(over func()) // ends the association of the context with conn; over: nothing works for it any more
+	query  *query            // the statement that runs
+	open   *Result           // the Result that holds the turn
 	done   bool
 }
 
@@ -56,6 +56,10 @@ func (db *DB) Session(ctx context.Context, opt SessionOptions) (*Session, error)
 	db.sessions[s] = struct{}{}
 	return s, nil
 }
+
+// maxSettling is how long a statement's end waits for the model to stop working for
+// it: a step or two.
+const maxSettling = time.Second
 
 // begin waits for the connection and makes the context under which sql runs: it
 // ends with ctx, by Interrupt and by Close. end gives the connection back.
@@ -79,7 +83,7 @@ func (s *Session) begin(ctx context.Context, sql string) (context.Context, error
 	run = catalog.WithProgress(sqlfuncs.WithRecorder(run, s.query), s.query.report)
 	run, end := sqlfuncs.WithStatement(run, s.db.cfg.Dir)
 	detach := s.db.funcs.Begin(run, s.conn)
-	s.detach = func() { detach(); end() }
+	s.detach = func(over func()) { detach(over); end() }
 	return run, nil
 }
 
@@ -87,13 +91,21 @@ func (s *Session) begin(ctx context.Context, sql string) (context.Context, error
 func (s *Session) end(err error) {
 	s.mu.Lock()
 	s.cancel(nil)
-	s.detach()
-	q := s.query
+	q, detach := s.query, s.detach
 	s.cancel, s.detach, s.query, s.open = nil, nil, nil, nil
 	s.mu.Unlock()
 	s.db.noteFatal(err)
-	if u, used := s.db.queries.end(q, err); used {
-		s.db.catalog.AddUsage(u)
+	usage := s.db.queries.end(q, err)
+	recorded := make(chan struct{})
+	detach(func() { // what a row cut short has cost is known when the model has stopped
+		if u, used := usage(); used {
+			s.db.catalog.AddUsage(u)
+		}
+		close(recorded)
+	})
+	select { // so that the next statement finds this one in ai.usage
+	case <-recorded:
+	case <-time.After(maxSettling):
 	}
 	<-s.turn
 }

@@ -70,7 +70,7 @@ func (s *Session) prepare(ctx context.Context, ex m.ExtractedStatements, i m.Idx
 		if err := stopped(ctx); err != nil {
 			return nil, err
 		}
-		return nil, translateText(m.PrepareError(st.prep))
+		return nil, prepareError(sql, m.PrepareError(st.prep))
 	}
 	if err := st.describe(); err != nil {
 		m.DestroyPrepare(&st.prep)

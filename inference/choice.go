@@ -66,6 +66,33 @@ func Match(first, second, predicate string) *Choice {
 	return c
 }
 
+// ratings are the answers of Score: one token each in today's vocabularies, and as
+// many as a model can tell apart.
+var ratings = []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
+
+// Score asks how well a text meets criteria.
+func Score(text, criteria string) *Choice {
+	question := "Rate how well the text meets the criteria, with one digit from 0 (not at all) to 9 (completely).\nCriteria: " + criteria + "\n\n"
+	return &Choice{Asked: question, Lead: question, Text: text, Cue: "Rating", Answers: ratings}
+}
+
+// Relevant asks whether a document answers a query. What comes last is the document:
+// rows with one query share the computation of it.
+func Relevant(query, document string) *Choice {
+	question := "Is the document relevant to the query? Answer yes or no.\nQuery: " + query + "\n\n"
+	return &Choice{Asked: question, Lead: question, Label: "Document", Text: document, Cue: "Answer", Answers: filterAnswers}
+}
+
+// Rating is the rating of a Score that is to be expected, from 0 to 1: the mean of
+// all of them, each as much as it is likely.
+func (c *Choice) Rating(probabilities []float64) float64 {
+	sum := 0.0
+	for i, p := range probabilities {
+		sum += float64(i) * p
+	}
+	return sum / float64(len(probabilities)-1)
+}
+
 // Longer puts the longer of a Match's two texts first; equally long ones stay.
 func Longer(first, second string) (longer, shorter string) {
 	if len(first) >= len(second) {

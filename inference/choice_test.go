@@ -143,3 +143,19 @@ func TestMatchBeginsWithTheLongerText(t *testing.T) {
 		}
 	}
 }
+
+func TestRating(t *testing.T) {
+	c := Score("text", "criteria")
+	for _, tc := range []struct {
+		likely []int
+		want   float64
+	}{{[]int{0}, 0}, {[]int{9}, 1}, {[]int{0, 9}, 0.5}, {[]int{3}, 1. / 3}} {
+		p := make([]float64, len(c.Answers))
+		for _, i := range tc.likely {
+			p[i] = 1 / float64(len(tc.likely))
+		}
+		if got := c.Rating(p); math.Abs(got-tc.want) > 1e-9 {
+			t.Errorf("%v: %v, want %v", tc.likely, got, tc.want)
+		}
+	}
+}

@@ -104,6 +104,8 @@ type Model struct {
 	Memory  int64  // bytes it is expected to need when loaded
 	Options ModelOptions
 	Pinned  bool // never unloaded by budget or idle time
+
+	EmbeddingLength int // numbers in its vectors; 0: not known
 }
 
 // Adapter is what the registry knows of an adapter.

@@ -111,9 +111,9 @@ func (s *server) embeddings(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, out)
 }
 
-// floatsAt reads a FLOAT[] column; the values are a copy.
+// floatsAt reads a column of vectors; the values are a copy.
 func floatsAt(batch arrow.RecordBatch, c, i int) ([]float32, error) {
-	list, ok := batch.Column(c).(*array.List)
+	list, ok := batch.Column(c).(array.ListLike) // FLOAT[], or FLOAT[n] where the model is named
 	if !ok || list.IsNull(i) {
 		return nil, errs.New(errs.Internal, "rest", "row %d has no vector", i)
 	}

@@ -57,17 +57,17 @@ func TestAggArguments(t *testing.T) {
 	d := openTestDB(t)
 	d.must(groups)
 	for sql, want := range map[string]string{
-		"SELECT ai_agg(body) FROM t":                                    "needs its argument instruction: ai_agg(text, instruction,",
-		"SELECT ai_agg() FROM t":                                        "needs its argument text",
-		"SELECT ai_summarize_agg() FROM t":                              "needs its argument text",
-		"SELECT ai_agg(body, model := 'm') FROM t":                      "needs its argument instruction",
-		"SELECT ai_agg(body, 'i', 'm') FROM t":                          "[INVALID_ARGUMENT] ai_agg takes its options by name",
-		"SELECT ai_agg(body, 'i', modle := 'm') FROM t":                 `ai_agg has no option "modle"; did you mean "model"?; its options are model, adapter, system, max_tokens`,
-		"SELECT ai_agg(body, 'i', k) FROM t":                            `has no option "k"`,
-		"SELECT ai_summarize_agg(body, instruction := 'x') FROM t":      `ai_summarize_agg has no option "instruction"`,
+		"SELECT ai_agg(body) FROM t":                                    "the argument instruction is missing: ai_agg(text, instruction,",
+		"SELECT ai_agg() FROM t":                                        "the argument text is missing",
+		"SELECT ai_summarize_agg() FROM t":                              "the argument text is missing",
+		"SELECT ai_agg(body, model := 'm') FROM t":                      "the argument instruction is missing",
+		"SELECT ai_agg(body, 'i', 'm') FROM t":                          "[INVALID_ARGUMENT] ai_agg: options are given by name",
+		"SELECT ai_agg(body, 'i', modle := 'm') FROM t":                 `ai_agg: there is no option modle; did you mean model? Its options are model, adapter, system, max_tokens`,
+		"SELECT ai_agg(body, 'i', k) FROM t":                            `there is no option k`,
+		"SELECT ai_summarize_agg(body, instruction := 'x') FROM t":      `ai_summarize_agg: there is no option instruction`,
 		"SELECT ai_agg(body, 'i', model := 'm', model := 'n') FROM t":   "model is given twice",
 		"SELECT ai_agg(body, 'i', max_tokens := 'many') FROM t":         "max_tokens",
-		"SELECT ai_agg(body, 'i', max_tokens := [1]) FROM t":            "[INVALID_ARGUMENT] max_tokens of ai_agg must be INTEGER, not INTEGER[]",
+		"SELECT ai_agg(body, 'i', max_tokens := [1]) FROM t":            "[INVALID_ARGUMENT] ai_agg: max_tokens must be INTEGER, not INTEGER[]",
 		"SELECT ai_agg(body, 'i', max_tokens := 0) FROM t":              "max_tokens must be between 1",
 		"SELECT ai_agg(body, 'i', temperature := 'NaN'::DOUBLE) FROM t": "temperature",
 		"SELECT ai_agg(body, 'i', adapter := 1) FROM t":                 "adapter",
@@ -78,12 +78,12 @@ func TestAggArguments(t *testing.T) {
 		"SELECT list_aggregate(['a'], 'ai_summarize_agg')":              "takes rows, not a list",
 		"SELECT list_aggregate(['a'], 'ai_agg', 'i')":                   "takes rows, not a list",
 		"SELECT ai_agg(body, 'i') EXPORT_STATE FROM t":                  "EXPORT_STATE",
-		"SELECT ai_agg(body, k) FROM t":                                 "[INVALID_ARGUMENT] instruction differs within a group of ai_agg, which has one answer: GROUP BY it",
+		"SELECT ai_agg(body, k) FROM t":                                 "[INVALID_ARGUMENT] ai_agg: instruction differs within a group, which has one answer: GROUP BY it",
 		"SELECT ai_agg(body, 'i', max_tokens := g) FROM t":              "max_tokens differs within a group",
 		"SELECT ai_agg(body, k) OVER (ORDER BY k) FROM t":               "instruction differs within a group",
 		"SELECT ai_agg(DISTINCT body, 'i' ORDER BY g) FROM t":           "ORDER BY expressions must appear",
-		"SELECT ai_agg(g, 'i') FROM t":                                  "[INVALID_ARGUMENT] text of ai_agg must be VARCHAR, not INTEGER",
-		"SELECT ai_agg(body, 'i', seed := 1.5) FROM t":                  "seed of ai_agg must be BIGINT",
+		"SELECT ai_agg(g, 'i') FROM t":                                  "[INVALID_ARGUMENT] ai_agg: text must be VARCHAR, not INTEGER",
+		"SELECT ai_agg(body, 'i', seed := 1.5) FROM t":                  "ai_agg: seed must be BIGINT",
 	} {
 		if _, err := d.query(d.conn, sql); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v\nwant %s", sql, err, want)
@@ -142,6 +142,16 @@ func (r *recorded) Row(_ string, c inference.Completion, rows int) {
 	}
 }
 
+// recorded runs a statement and says what it has cost.
+func (d *testDB) recorded(sql string) (rec recorded) {
+	d.t.Helper()
+	before := d.ctx
+	defer func() { d.ctx = before }()
+	d.ctx = WithRecorder(before, &rec)
+	d.must(sql)
+	return rec
+}
+
 // TestAggDeepLevels: however many levels there are, the first one reads all texts once, and
 // all that was computed is counted.
 func TestAggDeepLevels(t *testing.T) {
@@ -160,9 +170,7 @@ func TestAggDeepLevels(t *testing.T) {
 	} {
 		from := " FROM (SELECT " + c.text + " AS b, i FROM " + c.of + " r(i))" + c.by
 		d.engine.asked = nil
-		var rec recorded
-		d.ctx = WithRecorder(t.Context(), &rec)
-		d.must("SELECT ai_agg(b, 'i'" + c.opts + " ORDER BY i)" + from)
+		rec := d.recorded("SELECT ai_agg(b, 'i'" + c.opts + " ORDER BY i)" + from)
 		got := d.engine.take()
 		texts, sum := "", 0
 		for _, r := range d.engine.asked {
@@ -174,7 +182,6 @@ func TestAggDeepLevels(t *testing.T) {
 		if fmt.Sprint(got) != fmt.Sprint(c.want) {
 			t.Errorf("%s: batches %v, want %v", from, got, c.want)
 		}
-		d.ctx = t.Context()
 		if want := d.must("SELECT string_agg(b, '' ORDER BY i)" + from + " ORDER BY 1"); texts != strings.Join(want, "") {
 			t.Errorf("%s: the texts were %.80s", from, texts)
 		}

@@ -210,3 +210,16 @@ func diffMacros() []string {
 		similarityMacro,
 	}
 }
+
+// vectorText is v as DuckDB reads a list, with every digit that tells its floats
+// from their neighbours.
+func vectorText(v []float32) string {
+	b := append(make([]byte, 0, 12*len(v)+2), '[')
+	for i, x := range v {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendFloat(b, float64(x), 'g', -1, 32)
+	}
+	return string(append(b, ']'))
+}

@@ -135,7 +135,7 @@ func (d *diffDB) query(sql string) ([]string, error) {
 	if d.at != nil && len(d.off) == 0 { // the reference asks anew whatever it comes to
 		ctx, end := WithStatement(context.Background(), filepath.Dir(d.file))
 		defer end()
-		defer d.at.Begin(ctx, d.conn)()
+		defer d.at.Begin(ctx, d.conn)(func() {})
 	}
 	var r duckdb.Result
 	defer duckdb.DestroyResult(&r)

@@ -2,14 +2,15 @@ package sqlfuncs
 
 import (
 	"context"
-	"strconv"
+	"encoding/binary"
+	"math"
 
 	"hyprstream/errs"
 	"hyprstream/inference"
 	"hyprstream/sqlfuncs/operator"
 )
 
-// embed answers each row with its vector, as text: [0.1,-0.2]. Equal texts are
+// embed answers each row with its vector, as bytes. Equal texts are
 // one. Several models take their turns, in the order they are first named.
 func (h *handler) embed(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
 	type batch struct {
@@ -58,7 +59,7 @@ func (h *handler) embed(ctx context.Context, calls []operator.Call, done func(in
 				texts[i] = b.texts[at]
 			}
 			return h.Engine.Embed(ctx, b.model, texts, func(i int, v inference.Embedding) {
-				got(mine[i], inference.Completion{Text: vectorText(v.Vector), Model: v.Model, PromptTokens: v.PromptTokens, Err: v.Err})
+				got(mine[i], inference.Completion{Text: vectorBytes(v.Vector), Model: v.Model, PromptTokens: v.PromptTokens, Err: v.Err})
 			})
 		}
 		err := statementOf(ctx).once(ctx, keys, ask, func(i int, c inference.Completion) {
@@ -76,15 +77,12 @@ func (h *handler) embed(ctx context.Context, calls []operator.Call, done func(in
 	return nil
 }
 
-// vectorText is v as DuckDB reads a list, with every digit that tells its floats
-// from their neighbours.
-func vectorText(v []float32) string {
-	b := append(make([]byte, 0, 12*len(v)+2), '[')
-	for i, x := range v {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = strconv.AppendFloat(b, float64(x), 'g', -1, 32)
+// vectorBytes are v's numbers as they lie in memory: DuckDB's part of the process
+// takes them as they are.
+func vectorBytes(v []float32) string {
+	b := make([]byte, 0, 4*len(v))
+	for _, x := range v {
+		b = binary.NativeEndian.AppendUint32(b, math.Float32bits(x))
 	}
-	return string(append(b, ']'))
+	return string(b)
 }

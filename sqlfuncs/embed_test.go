@@ -81,8 +81,8 @@ func TestEmbedErrors(t *testing.T) {
 	d.must("CREATE TABLE t AS SELECT i AS id, CASE WHEN i = 7 THEN 'fail' ELSE 'p'||i END AS body FROM range(100) r(i)")
 	for _, c := range []struct{ sql, want string }{
 		{"SELECT embed('mm', 'x')", `[MODEL_NOT_FOUND] no model "mm"; did you mean "m"?`},
-		{"SELECT embed('m', 42)", "options are given by name"},
-		{"SELECT embed('m', 'x', adapter := 'polite')", "embed("},
+		{"SELECT embed('m', 42)", "embed: text must be VARCHAR, not INTEGER"},
+		{"SELECT embed('m', 'x', adapter := 'polite')", "embed: there is no option adapter"},
 		{"SELECT embed('m', 'x', on_error := 'maybe')", "[INVALID_ARGUMENT] on_error"},
 		{"SELECT embed('m', body) FROM t WHERE id IN (7, 8)", "[CONTEXT_OVERFLOW] text too long (1 of 2 rows failed"},
 		{"SELECT embed('m', body, on_error := 'fail') FROM t", "[CONTEXT_OVERFLOW] text too long"},

@@ -23,6 +23,8 @@ const (
 	fnEmbed
 	fnEstimate
 	fnMatch
+	fnScore
+	fnRerank
 )
 
 // generateOptions are those of generate, tableOptions of FROM generate;
@@ -36,8 +38,9 @@ var (
 // type. Without it generate('m', 42) would quietly be the prompt 'm' with an adapter.
 const onlyNamed = `"*" STRUCT("options are given by name" BOOLEAN) := NULL`
 
-func columns(opts []option) []operator.Column {
-	return append([]operator.Column{{Name: "model", Type: "VARCHAR"}, {Name: "prompt", Type: "VARCHAR"}}, named(opts)...)
+// columns are model, the text by the function's name for it, and options.
+func columns(text string, opts []option) []operator.Column {
+	return append([]operator.Column{{Name: "model", Type: "VARCHAR"}, {Name: text, Type: "VARCHAR"}}, named(opts)...)
 }
 
 func named(opts []option) (cs []operator.Column) {
@@ -53,7 +56,7 @@ func named(opts []option) (cs []operator.Column) {
 const onlyText = "(the first argument)"
 
 func modelAndText(text string) string {
-	return "model VARCHAR := '', " + text + " VARCHAR := '" + onlyText + "'"
+	return "model := '', " + text + " := '" + onlyText + "'"
 }
 
 // chatOptions are those of chat: the dialogue is the session's, the model an option.
@@ -93,11 +96,7 @@ func generateMacro() string {
 func macro(name, first string, args []string, opts []option) string {
 	params := []string{first}
 	for _, o := range opts {
-		typ := o.typ + " "
-		if o.typ == "ANY" {
-			typ = ""
-		}
-		params = append(params, o.name+" "+typ+":= NULL")
+		params = append(params, o.name+" := NULL") // of any type: the inner function says best what is wrong with one
 		args = append(args, o.name)
 	}
 	return fmt.Sprintf("CREATE MACRO %s(%s) AS __%[1]s(%[3]s)", name, strings.Join(params, ", "), strings.Join(args, ", "))
@@ -117,18 +116,18 @@ func functions() operator.Functions {
 				Description: "Seconds that models may work for a statement; 0: any number"},
 		},
 		Scalars: append([]operator.Scalar{
-			{Fn: fnGenerate, Name: "__generate", Args: columns(generateOptions), Returns: "VARCHAR", Lift: true,
+			{Fn: fnGenerate, Name: "__generate", Args: columns("prompt", generateOptions), Returns: "VARCHAR", Lift: true,
 				Groups: [][]int{{0}, promptOrMessages}},
 			{Fn: fnChat, Name: "__chat", Returns: "VARCHAR", Groups: [][]int{{0}, {1}},
 				Args: append([]operator.Column{{Name: "session", Type: "VARCHAR"}, {Name: "message", Type: "VARCHAR"}}, named(chatOptions)...)},
-			{Fn: fnEmbed, Name: "__embed", Args: columns(embedOptions), Returns: "FLOAT[]", Lift: true, Groups: [][]int{{0}, {1}}},
-			{Fn: fnCountTokens, Name: "__count_tokens", Args: columns(nil), Returns: "BIGINT", Free: true,
+			{Fn: fnEmbed, Name: "__embed", Args: columns("text", embedOptions), Returns: "FLOAT[]", Lift: true, Groups: [][]int{{0}, {1}}},
+			{Fn: fnCountTokens, Name: "__count_tokens", Args: columns("text", nil), Returns: "BIGINT", Free: true,
 				Groups: [][]int{{0}, {1}}},
 		}, scoringScalars()...),
 		Aggregates: aggregates(),
 		Macros: append([]string{
 			generateMacro(),
-			macro("chat", "session VARCHAR, message VARCHAR, "+onlyNamed, []string{"session", "message"}, chatOptions),
+			macro("chat", "session, message, "+onlyNamed, []string{"session", "message"}, chatOptions),
 			macro("embed", modelAndText("text")+", "+onlyNamed, []string{"model", "text"}, embedOptions),
 			similarityMacro,
 			"CREATE MACRO count_tokens(" + modelAndText("text") + ") AS __count_tokens(model, text)",
@@ -136,13 +135,13 @@ func functions() operator.Functions {
 		Tables: []operator.Table{
 			{Fn: fnEstimate, Name: "ai_estimate", Args: []operator.Column{{Name: "statement", Type: "VARCHAR"}}, Overloads: [][]int{{0}},
 				Query: true, Columns: estimateColumns},
-			{Fn: fnGenerateTable, Name: "generate", Args: columns(tableOptions), Overloads: [][]int{{}, {1}, {0, 1}},
+			{Fn: fnGenerateTable, Name: "generate", Args: columns("prompt", tableOptions), Overloads: [][]int{{}, {1}, {0, 1}},
 				Columns: []operator.Column{
 					{Name: "index", Type: "INTEGER"}, {Name: "text", Type: "VARCHAR"}, {Name: "finish_reason", Type: "VARCHAR"},
 					{Name: "prompt_tokens", Type: "INTEGER"}, {Name: "shared_tokens", Type: "INTEGER"},
 					{Name: "completion_tokens", Type: "INTEGER"}, {Name: "logprob", Type: "DOUBLE"}, {Name: "model", Type: "VARCHAR"},
 				}},
-			{Fn: fnGenerateStream, Name: "generate_stream", Args: columns(options), Overloads: [][]int{{}, {1}, {0, 1}},
+			{Fn: fnGenerateStream, Name: "generate_stream", Args: columns("prompt", options), Overloads: [][]int{{}, {1}, {0, 1}},
 				Columns: []operator.Column{
 					{Name: "seq", Type: "INTEGER"}, {Name: "text", Type: "VARCHAR"}, {Name: "token", Type: "INTEGER"},
 					{Name: "logprob", Type: "DOUBLE"}, {Name: "done", Type: "BOOLEAN"}, {Name: "finish_reason", Type: "VARCHAR"},

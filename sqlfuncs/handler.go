@@ -3,6 +3,7 @@ package sqlfuncs
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"strconv"
 	"sync"
 
@@ -103,6 +104,20 @@ func (h *handler) Check(c operator.Call) error {
 		}
 	}
 	return nil
+}
+
+// Returns implements operator.Handler: vectors are as long as their model makes
+// them, where it is known.
+func (h *handler) Returns(c operator.Call) string {
+	model := arguments(c)[0]
+	if c.Fn != fnEmbed || model.Kind != operator.Text {
+		return ""
+	}
+	m, err := h.Registry.Model(model.Text)
+	if err != nil || m.EmbeddingLength == 0 {
+		return ""
+	}
+	return fmt.Sprintf("FLOAT[%d]", m.EmbeddingLength)
 }
 
 // Run answers a batch: of one function, or of several that can be lifted.

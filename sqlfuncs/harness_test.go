@@ -338,7 +338,7 @@ func (d *testDB) connect() duckdb.Connection {
 func (d *testDB) query(c duckdb.Connection, sql string) ([]string, error) {
 	ctx, end := WithStatement(d.ctx, d.dir)
 	defer end()
-	defer d.at.Begin(ctx, c)()
+	defer d.at.Begin(ctx, c)(func() {})
 	var r duckdb.Result
 	defer duckdb.DestroyResult(&r)
 	wrapped := sql
@@ -346,7 +346,11 @@ func (d *testDB) query(c duckdb.Connection, sql string) ([]string, error) {
 		wrapped = "SELECT COLUMNS(*)::VARCHAR FROM (" + sql + ")"
 	}
 	if duckdb.Query(c, wrapped, &r) != duckdb.StateSuccess {
-		return nil, errors.New(duckdb.ResultError(&r))
+		message := duckdb.ResultError(&r)
+		if err := Mistake(wrapped, message); err != nil {
+			return nil, err
+		}
+		return nil, errors.New(message)
 	}
 	var out []string
 	for {

@@ -84,8 +84,8 @@ func TestTargetErrors(t *testing.T) {
 		{"EXPLAIN SELECT ai_match(x, 'y', 'p', recall := 0.9, proxy := 'embed:mm') FROM t", "[MODEL_NOT_FOUND]"},
 		{"SELECT ai_filter(x, 'p', quality := q, proxy := 'm', on_error := 'fail') FROM t", "[INVALID_ARGUMENT] quality must be"},
 		{"EXPLAIN SELECT ai_filter(x, 'p', quality := 0.9, proxy := 'classify') FROM t", "[INVALID_ARGUMENT] proxy 'classify' is ai_match's"},
-		{"SELECT ai_filter_prob(x, 'p', quality := 0.9) FROM t", "Candidate macros"},
-		{"SELECT ai_match(x, 'p') FROM t", "predicate VARCHAR"},
+		{"SELECT ai_filter_prob(x, 'p', quality := 0.9) FROM t", "there is no option"},
+		{"SELECT ai_match(x, 'p') FROM t", "it takes (first, second, predicate) and then"},
 	} {
 		_, err := d.query(d.conn, c.sql)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

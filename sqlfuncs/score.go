@@ -16,6 +16,8 @@ var (
 	classifyOptions = append([]option{labelsOption, instructionOption}, pick("adapter", "timeout_ms", "on_error", "raw", "cache")...)
 	filterOptions   = append([]option{predicateOption}, pick("adapter", "timeout_ms", "on_error", "raw", "cache")...)
 	cascadedFilter  = append(slices.Clone(filterOptions), cascadeOptions...)
+	scoreOptions    = append([]option{criteriaOption}, filterOptions[1:]...)
+	rerankOptions   = append([]option{queryOption}, filterOptions[1:]...)
 	matchOptions    = append([]option{secondOption}, cascadedFilter...)
 )
 
@@ -31,6 +33,8 @@ var (
 	labelsOption      = option{"labels", "VARCHAR[]", func(c *call, a operator.Arg) error { c.labels = a.List; return nil }}
 	instructionOption = option{"instruction", "VARCHAR", func(c *call, a operator.Arg) error { c.instruction = a.Text; return nil }}
 	secondOption      = option{"second", "VARCHAR", func(c *call, a operator.Arg) error { c.second = a.Text; return nil }}
+	criteriaOption    = option{"criteria", "VARCHAR", func(c *call, a operator.Arg) error { c.predicate = a.Text; return nil }}
+	queryOption       = option{"query", "VARCHAR", func(c *call, a operator.Arg) error { c.predicate = a.Text; return nil }}
 	predicateOption   = option{"predicate", "VARCHAR", func(c *call, a operator.Arg) error { c.predicate = a.Text; return nil }}
 )
 
@@ -55,6 +59,12 @@ var batchedFunctions = map[uint16]batched{
 	}},
 	fnFilter: {"ai_filter", fnFilter, cascadedFilter, askFilter, isYes},
 	fnMatch:  {"ai_match", fnMatch, matchOptions, askMatch, isYes},
+	fnScore: {"ai_score", fnScore, scoreOptions, askScore, func(r *call, c inference.Completion) string {
+		return *float(r.req.Choice.Rating(r.req.Choice.Probabilities(c.Scores)))
+	}},
+	fnRerank: {"ai_rerank", fnRerank, rerankOptions, askRerank, func(r *call, c inference.Completion) string {
+		return *float(yes(r, c))
+	}},
 	fnFilterProb: {"ai_filter_prob", fnFilter, filterOptions, askFilter, func(r *call, c inference.Completion) string {
 		return *float(yes(r, c))
 	}},
@@ -74,6 +84,16 @@ func askFilter(r *call) bool {
 
 func askMatch(r *call) bool {
 	r.req.Choice = inference.Match(r.req.Prompt, r.second, r.predicate)
+	return true
+}
+
+func askScore(r *call) bool {
+	r.req.Choice = inference.Score(r.req.Prompt, r.predicate)
+	return true
+}
+
+func askRerank(r *call) bool {
+	r.req.Choice = inference.Relevant(r.predicate, r.req.Prompt)
 	return true
 }
 
@@ -100,33 +120,41 @@ func mapText(keys []string, values []float64) string {
 func scoringScalars() []operator.Scalar {
 	all := [][]int{{0}, {1}, {2}} // model, text, and what it is scored by: no NULL among them
 	scalar := func(fn uint16, opts []option, returns string) operator.Scalar {
-		return operator.Scalar{Fn: fn, Name: "__" + batchedFunctions[fn].name, Args: columns(opts), Returns: returns, Lift: true, Groups: all}
+		text := "text"
+		if fn == fnLogprob {
+			text = "prompt"
+		}
+		return operator.Scalar{Fn: fn, Name: "__" + batchedFunctions[fn].name, Args: columns(text, opts), Returns: returns, Lift: true, Groups: all}
 	}
 	return []operator.Scalar{
 		scalar(fnLogprob, logprobOptions, "DOUBLE"),
 		scalar(fnClassify, classifyOptions, "VARCHAR"),
 		scalar(fnClassifyProbs, classifyOptions, "MAP(VARCHAR, DOUBLE)"),
 		scalar(fnFilter, cascadedFilter, "BOOLEAN"),
-		{Fn: fnMatch, Name: "__ai_match", Args: columns(matchOptions), Returns: "BOOLEAN", Lift: true, Groups: append(all, []int{3})},
+		{Fn: fnMatch, Name: "__ai_match", Args: columns("first", matchOptions), Returns: "BOOLEAN", Lift: true, Groups: append(all, []int{3})},
 		scalar(fnFilterProb, filterOptions, "DOUBLE"),
+		scalar(fnScore, scoreOptions, "DOUBLE"),
+		{Fn: fnRerank, Name: "__ai_rerank", Args: columns("document", rerankOptions), Returns: "DOUBLE", Lift: true, Groups: all},
 	}
 }
 
 // scoringMacros give the inner functions their names. A model that is not named
 // is the default one; one that is NULL makes the row NULL.
 func scoringMacros() []string {
-	const model = onlyNamed + ", model VARCHAR := ''"
-	ai := func(name, by, typ string, opts []option) string {
-		return macro(name, "text VARCHAR, "+by+" "+typ+", "+model, []string{"model", "text", by}, opts[1:])
+	const model = onlyNamed + ", model := ''"
+	ai := func(name, by string, opts []option) string {
+		return macro(name, "text, "+by+", "+model, []string{"model", "text", by}, opts[1:])
 	}
 	return []string{
-		macro("logprob", "model VARCHAR, prompt VARCHAR, continuation VARCHAR, "+onlyNamed,
+		macro("logprob", "model, prompt, continuation, "+onlyNamed,
 			[]string{"model", "prompt", "continuation"}, logprobOptions[1:]),
-		ai("ai_classify", "labels", "VARCHAR[]", classifyOptions),
-		ai("ai_classify_probs", "labels", "VARCHAR[]", classifyOptions),
-		ai("ai_filter", "predicate", "VARCHAR", cascadedFilter),
-		macro("ai_match", "first VARCHAR, second VARCHAR, predicate VARCHAR, "+model,
+		ai("ai_classify", "labels", classifyOptions),
+		ai("ai_classify_probs", "labels", classifyOptions),
+		ai("ai_filter", "predicate", cascadedFilter),
+		macro("ai_match", "first, second, predicate, "+model,
 			[]string{"model", "first", "second", "predicate"}, matchOptions[2:]),
-		ai("ai_filter_prob", "predicate", "VARCHAR", filterOptions),
+		ai("ai_filter_prob", "predicate", filterOptions),
+		ai("ai_score", "criteria", scoreOptions),
+		macro("ai_rerank", "query, document, "+model, []string{"model", "document", "query"}, rerankOptions[1:]),
 	}
 }

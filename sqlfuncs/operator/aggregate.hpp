@@ -4,10 +4,8 @@
 #pragma once
 #include "functions.hpp"
 #include "duckdb/function/aggregate_function.hpp"
-#include "duckdb/function/cast/cast_function_set.hpp"
 #include "duckdb/planner/expression/bound_aggregate_expression.hpp"
 #include "duckdb/planner/expression/bound_window_expression.hpp"
-#include "duckdb/planner/expression_binder.hpp"
 
 namespace hyprstream {
 
@@ -17,8 +15,7 @@ static constexpr idx_t MODEL_ARG = 0, TEXT_ARG = 1, FIRST_OPTION = 2;
 
 struct GatherInfo : public AggregateFunctionInfo {
 	CallSpec spec;
-	vector<LogicalType> types; //! of spec.args
-	idx_t positional = 1;      //! from TEXT_ARG on
+	idx_t positional = 1; //! from TEXT_ARG on
 };
 
 struct GatherBindData : public FunctionData {
@@ -170,8 +167,8 @@ static string GatherRequest(const GatherBindData &bind, const GatherState &s) {
 	}
 	auto &g = *s.group;
 	if (!g.conflict.empty()) {
-		Throw("[INVALID_ARGUMENT] " + g.conflict + " differs within a group of " + bind.spec.name +
-		      ", which has one answer: GROUP BY it");
+		Throw("[INVALID_ARGUMENT] " + bind.spec.name + ": " + g.conflict +
+		      " differs within a group, which has one answer: GROUP BY it");
 	}
 	RequestWriter w(bind.spec.fn);
 	idx_t k = 0;
@@ -221,23 +218,6 @@ static void GatherFinalize(Vector &states, AggregateInputData &in, Vector &resul
 }
 
 //===-------------------------------------------------------------- bind
-//! Argument a as its parameter wants it.
-static unique_ptr<Expression> TypedArgument(ClientContext &context, const GatherInfo &info, idx_t a, unique_ptr<Expression> e) {
-	auto want = info.types[a];
-	auto have = ExpressionBinder::GetExpressionReturnType(*e);
-	string names = want.ToString();
-	if (want.id() == LogicalTypeId::ANY) { // a name or a list of names
-		const bool list = have.id() == LogicalTypeId::LIST || have.id() == LogicalTypeId::ARRAY;
-		want = list ? LogicalType::LIST(LogicalType::VARCHAR) : LogicalType::VARCHAR;
-		names = "VARCHAR or VARCHAR[]";
-	}
-	if (have.id() != LogicalTypeId::UNKNOWN && CastFunctionSet::ImplicitCastCost(context, have, want) < 0) {
-		throw BinderException("[INVALID_ARGUMENT] %s of %s must be %s, not %s", info.spec.args[a], info.spec.name, names,
-		                      e->return_type.ToString());
-	}
-	return BoundCastExpression::AddCastToType(context, std::move(e), want);
-}
-
 //! Which option name is.
 static idx_t OptionOf(const GatherInfo &info, const string &name) {
 	vector<string> options;
@@ -251,11 +231,11 @@ static idx_t OptionOf(const GatherInfo &info, const string &name) {
 	}
 	auto list = StringUtil::Join(options, ", ");
 	if (name.empty()) {
-		throw BinderException("[INVALID_ARGUMENT] %s takes its options by name, as in max_tokens := 50: %s", info.spec.name, list);
+		throw BinderException("[INVALID_ARGUMENT] %s: options are given by name, as in max_tokens := 50. They are %s", info.spec.name, list);
 	}
 	auto nearest = StringUtil::TopNJaroWinkler(options, StringUtil::Lower(name), 1);
-	throw BinderException("[INVALID_ARGUMENT] %s has no option \"%s\"%s; its options are %s", info.spec.name, name,
-	                      nearest.empty() ? "" : "; did you mean \"" + nearest[0] + "\"?", list);
+	throw BinderException("[INVALID_ARGUMENT] %s: there is no option %s%s Its options are %s", info.spec.name, name,
+	                      nearest.empty() ? "." : "; did you mean " + nearest[0] + "?", list);
 }
 
 //! Sorts what was given by the order of a request.
@@ -273,13 +253,14 @@ static vector<unique_ptr<Expression>> SortArguments(ClientContext &context, cons
 			a = OptionOf(info, e->GetAlias());
 		}
 		if (given[a]) {
-			throw BinderException("[INVALID_ARGUMENT] %s is given twice", spec.args[a]);
+			throw BinderException("[INVALID_ARGUMENT] %s: %s is given twice", spec.name, spec.args[a]);
 		}
-		given[a] = TypedArgument(context, info, a, std::move(e));
+		auto type = Fit(spec.name, spec.args[a], spec.types[a], e->return_type);
+		given[a] = BoundCastExpression::AddCastToType(context, std::move(e), type);
 	}
 	for (idx_t a = TEXT_ARG; a < TEXT_ARG + info.positional; a++) {
 		if (!given[a]) {
-			throw BinderException("[INVALID_ARGUMENT] %s needs its argument %s: %s(%s, … options by name)", spec.name, spec.args[a],
+			throw BinderException("[INVALID_ARGUMENT] %s: the argument %s is missing: %s(%s, … options by name)", spec.name, spec.args[a],
 			                      spec.name, StringUtil::Join(vector<string>(spec.args.begin() + TEXT_ARG, spec.args.begin() + TEXT_ARG + info.positional), ", "));
 		}
 	}
@@ -290,7 +271,7 @@ static Value ConstantArgument(ClientContext &context, const GatherInfo &info, id
 	try {
 		return ExpressionExecutor::EvaluateScalar(context, e);
 	} catch (std::exception &ex) {
-		throw BinderException("[INVALID_ARGUMENT] %s of %s: %s", info.spec.args[a], info.spec.name, ErrorData(ex).RawMessage());
+		throw BinderException("[INVALID_ARGUMENT] %s: %s: %s", info.spec.name, info.spec.args[a], ErrorData(ex).RawMessage());
 	}
 }
 
@@ -334,10 +315,9 @@ static unique_ptr<FunctionData> BindGather(ClientContext &context, AggregateFunc
 	return std::move(bind);
 }
 
-static AggregateFunction MakeAggregate(CallSpec spec, vector<LogicalType> types, idx_t positional) {
+static AggregateFunction MakeAggregate(CallSpec spec, idx_t positional) {
 	auto info = make_shared_ptr<GatherInfo>();
 	info->spec = std::move(spec);
-	info->types = std::move(types);
 	info->positional = positional;
 	AggregateFunction f(info->spec.name, {}, LogicalType::VARCHAR, GatherSize, GatherInit, GatherUpdate, GatherCombine,
 	                    GatherFinalize, FunctionNullHandling::SPECIAL_HANDLING, nullptr, BindGather, GatherDestroy);

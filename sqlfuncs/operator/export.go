@@ -7,7 +7,6 @@ package operator
 import "C"
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"strings"
@@ -73,7 +72,8 @@ func goHsStream(env, conn, op C.uint64_t, req C.hs_str) {
 	}
 	if r := runningOf(uint64(op)); r != nil {
 		a.wg.Add(1)
-		go a.stream(r.ctx, uint64(op), c)
+		r.work.enter()
+		go a.stream(r, uint64(op), c)
 	}
 }
 
@@ -101,6 +101,24 @@ func goHsCheck(env C.uint64_t, req C.hs_str) (out *C.char) {
 	}
 	if err != nil {
 		return C.CString(message(err))
+	}
+	return nil
+}
+
+//export goHsReturns
+func goHsReturns(env C.uint64_t, req C.hs_str) (out *C.char) {
+	defer func() {
+		if r := recover(); r != nil {
+			out = nil
+		}
+	}()
+	a := find(uint64(env))
+	c, err := decode(goBytes(req))
+	if err != nil || a == nil {
+		return nil
+	}
+	if t := a.handler.Returns(c); t != "" {
+		return C.CString(t)
 	}
 	return nil
 }
@@ -187,13 +205,7 @@ func goHsRun(env, conn C.uint64_t, sql C.hs_str, answerOut **C.char) (out C.int)
 		*answerOut = C.CString("[INTERNAL] the engine is gone")
 		return 1
 	}
-	a.mu.Lock()
-	ctx := a.stmts[uint64(conn)]
-	a.mu.Unlock()
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	s, err := a.handler.Exec(ctx, string(goBytes(sql)))
+	s, err := a.handler.Exec(a.statement(uint64(conn)).ctx, string(goBytes(sql)))
 	if err != nil {
 		*answerOut = C.CString(message(err))
 		return 1

@@ -27,6 +27,7 @@ type running struct {
 	ctx    context.Context // ends with its statement, with the operator, or with the attachment
 	cancel context.CancelFunc
 	spent  *Account
+	work   *work // its statement's
 
 	mu          sync.Mutex // guards what follows
 	calls       []Call     // not yet put to the Handler
@@ -38,14 +39,11 @@ type running struct {
 
 // begin makes operator op known: its context is its statement's, with its terms.
 func (a *Attachment) begin(conn, op uint64, terms Terms) {
+	w := a.statement(conn)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	parent := a.stmts[conn]
-	if parent == nil {
-		parent = context.Background()
-	}
-	r := &running{a: a, op: op, spent: &Account{}}
-	ctx := context.WithValue(context.WithValue(parent, termsKey{}, terms), accountKey{}, r.spent)
+	r := &running{a: a, op: op, spent: &Account{}, work: w}
+	ctx := context.WithValue(context.WithValue(w.ctx, termsKey{}, terms), accountKey{}, r.spent)
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	if a.done {
 		r.cancel()
@@ -110,6 +108,7 @@ func (r *running) pump() {
 		r.outstanding += n
 		r.batches++
 		r.a.wg.Add(1)
+		r.work.enter()
 		go r.answer(calls, index)
 	}
 }
@@ -117,6 +116,7 @@ func (r *running) pump() {
 // answer has the Handler answer a batch.
 func (r *running) answer(calls []Call, index []uint64) {
 	defer r.a.wg.Done()
+	defer r.work.leave()
 	left := len(calls)
 	defer func() {
 		if p := recover(); p != nil {

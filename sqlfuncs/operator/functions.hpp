@@ -5,6 +5,8 @@
 #include "duckdb/function/scalar_function.hpp"
 #include "duckdb/planner/expression.hpp"
 #include "duckdb/execution/expression_executor.hpp"
+#include "duckdb/function/cast_rules.hpp"
+#include "duckdb/parser/parser.hpp"
 #include "duckdb/planner/expression/bound_cast_expression.hpp"
 #include "duckdb/planner/expression/bound_constant_expression.hpp"
 #include "duckdb/planner/expression/bound_function_expression.hpp"
@@ -16,6 +18,7 @@ struct CallSpec {
 	uint16_t fn = 0;
 	string name;
 	vector<string> args;
+	vector<LogicalType> types; //! of args; ANY: a name or a list of names
 	vector<uint64_t> groups; //! bit masks over args: all NULL in one makes the row NULL
 	bool lift = false;
 	bool free = false; //! costs nothing worth counting: an estimate has it computed
@@ -43,7 +46,7 @@ struct Called {
 double CallCost(const Expression &e, double &yes);
 //! Makes the call e produce its packed request instead of its answer.
 Called ToRequest(Expression &e);
-ScalarFunction MakeScalar(CallSpec spec, vector<LogicalType> args, LogicalType returns);
+ScalarFunction MakeScalar(CallSpec spec, LogicalType returns);
 
 //! A request is: u64 nonce (one per evaluation, so that independent draws stay
 //! apart however rows are copied later), u16 function, then for each argument
@@ -59,6 +62,9 @@ struct RequestWriter {
 		return {out.data(), out.size()};
 	}
 };
+//! The type that an argument of type t is to be cast to, where a function wants one (ANY: a name or a
+//! list of names); throws where it is of another kind.
+LogicalType Fit(const string &function, const string &argument, const LogicalType &wanted, const LogicalType &t);
 //! Throws what Go finds wrong with a request whose constants are known.
 void CheckRequest(uint64_t env, const RequestWriter &w);
 
@@ -182,9 +188,54 @@ static void PackExec(DataChunk &args, ExpressionState &state, Vector &result) {
 	}
 }
 
+//! Fills v, of FLOAT[] or FLOAT[length], with vectors that come as bytes.
+template <class F>
+static void PutVectors(Vector &v, idx_t n, F row) {
+	bool array = v.GetType().id() == LogicalTypeId::ARRAY;
+	idx_t length = array ? ArrayType::GetSize(v.GetType()) : 0, total = 0;
+	for (idx_t i = 0; i < n; i++) {
+		const Row &r = row(i);
+		idx_t have = r.text.size() / sizeof(float);
+		if (r.status == HS_OK && array && have != length) {
+			throw InvalidInputException("[INVALID_ARGUMENT] embed: the model gives vectors of %d numbers now, and the statement was "
+			                            "prepared for %d; prepare it again", have, length);
+		}
+		total += r.status == HS_OK ? have : 0;
+	}
+	if (!array) {
+		ListVector::Reserve(v, total);
+		ListVector::SetListSize(v, total);
+	}
+	auto &child = array ? ArrayVector::GetEntry(v) : ListVector::GetEntry(v);
+	auto numbers = FlatVector::GetData<float>(child);
+	idx_t at = 0;
+	for (idx_t i = 0; i < n; i++) {
+		const Row &r = row(i);
+		idx_t have = r.status == HS_OK ? r.text.size() / sizeof(float) : 0;
+		if (!array) {
+			FlatVector::GetData<list_entry_t>(v)[i] = {at, have};
+		}
+		if (r.status != HS_OK) {
+			FlatVector::SetNull(v, i, true); // of an array its numbers too
+			at += length;
+			continue;
+		}
+		memcpy(numbers + at, r.text.data(), have * sizeof(float));
+		at += have;
+	}
+}
+
+static bool IsVector(const LogicalType &t) {
+	return (t.id() == LogicalTypeId::LIST && ListType::GetChildType(t).id() == LogicalTypeId::FLOAT) ||
+	       (t.id() == LogicalTypeId::ARRAY && ArrayType::GetChildType(t).id() == LogicalTypeId::FLOAT);
+}
+
 //! Fills v with the answers of n rows, cast to its type.
 template <class F>
 static void PutAnswers(Vector &v, idx_t n, F row) {
+	if (IsVector(v.GetType())) {
+		return PutVectors(v, n, row);
+	}
 	if (v.GetType().id() != LogicalTypeId::VARCHAR) {
 		Vector text(LogicalType::VARCHAR, n);
 		PutAnswers(text, n, row);
@@ -270,6 +321,42 @@ void CheckRequest(uint64_t env, const RequestWriter &w) {
 	}
 }
 
+//! The type that a value of type t has to be cast to as an argument of the wanted one;
+//! false where it is of another kind. Whole numbers of any width are taken, and checked where they are read.
+static bool Takes(const LogicalType &wanted, const LogicalType &t, LogicalType &to) {
+	to = wanted;
+	if (t.id() == LogicalTypeId::SQLNULL || t.id() == LogicalTypeId::UNKNOWN) {
+		return true;
+	}
+	if (wanted.IsIntegral()) {
+		to = LogicalType::BIGINT;
+		return t.IsIntegral() || t.id() == LogicalTypeId::INTEGER_LITERAL;
+	}
+	if (wanted.id() == LogicalTypeId::DOUBLE) {
+		return t.IsNumeric() || t.id() == LogicalTypeId::INTEGER_LITERAL;
+	}
+	if (wanted.id() == LogicalTypeId::BOOLEAN) {
+		return t.id() == LogicalTypeId::BOOLEAN;
+	}
+	if (t.id() == LogicalTypeId::STRING_LITERAL) {
+		return wanted.id() == LogicalTypeId::VARCHAR;
+	}
+	return CastRules::ImplicitCast(t, wanted) >= 0;
+}
+
+LogicalType Fit(const string &function, const string &argument, const LogicalType &wanted, const LogicalType &t) {
+	LogicalType to;
+	bool any = wanted.id() == LogicalTypeId::ANY;
+	if (any ? Takes(LogicalType::VARCHAR, t, to) || Takes(LogicalType::LIST(LogicalType::VARCHAR), t, to)
+	        : Takes(wanted, t, to)) {
+		return to;
+	}
+	auto name = StringUtil::StartsWith(function, "__") ? function.substr(2) : function;
+	throw BinderException("[INVALID_ARGUMENT] %s: %s must be %s, not %s", name, argument,
+	                      any ? "VARCHAR or VARCHAR[]" : wanted.ToString(),
+	                      t.id() == LogicalTypeId::STRING_LITERAL ? "VARCHAR" : t.ToString());
+}
+
 static unique_ptr<FunctionData> Bind(ClientContext &context, ScalarFunction &function,
                                      vector<unique_ptr<Expression>> &arguments) {
 	auto &spec = function.GetExtraFunctionInfo().Cast<CallInfo>().spec;
@@ -277,19 +364,8 @@ static unique_ptr<FunctionData> Bind(ClientContext &context, ScalarFunction &fun
 	RequestWriter w(spec.fn);
 	for (idx_t i = 0; i < arguments.size(); i++) {
 		auto &a = arguments[i];
-		if (function.arguments[i].id() == LogicalTypeId::ANY) {
-			// A name or a list of names; anything else is told apart here.
-			auto &t = a->return_type;
-			bool list = t.id() == LogicalTypeId::LIST || t.id() == LogicalTypeId::ARRAY;
-			auto target = list ? LogicalType::LIST(LogicalType::VARCHAR) : LogicalType::VARCHAR;
-			if (!list && t.id() != LogicalTypeId::VARCHAR && t.id() != LogicalTypeId::SQLNULL &&
-			    t.id() != LogicalTypeId::UNKNOWN && t.id() != LogicalTypeId::STRING_LITERAL) {
-				throw BinderException("[INVALID_ARGUMENT] %s must be VARCHAR or VARCHAR[], not %s", spec.args[i],
-				                      t.ToString());
-			}
-			a = BoundCastExpression::AddCastToType(context, std::move(a), target);
-			function.arguments[i] = target;
-		}
+		function.arguments[i] = Fit(spec.name, spec.args[i], spec.types[i], a->return_type);
+		a = BoundCastExpression::AddCastToType(context, std::move(a), function.arguments[i]);
 		if (a->IsFoldable() && !a->HasParameter()) {
 			w.Add(Plain(ExpressionExecutor::EvaluateScalar(context, *a), function.arguments[i]));
 		} else {
@@ -297,11 +373,18 @@ static unique_ptr<FunctionData> Bind(ClientContext &context, ScalarFunction &fun
 		}
 	}
 	CheckRequest(env, w);
+	if (auto type = goHsReturns(env, w.View())) {
+		string text(type);
+		free(type);
+		function.SetReturnType(TransformStringToLogicalType(text, context));
+	}
 	return make_uniq<CallBindData>(spec, env);
 }
 
-ScalarFunction MakeScalar(CallSpec spec, vector<LogicalType> args, LogicalType returns) {
-	ScalarFunction f(spec.name, std::move(args), std::move(returns), RunExec);
+ScalarFunction MakeScalar(CallSpec spec, LogicalType returns) {
+	// What the arguments are is looked at in Bind, which says what is wrong better than DuckDB.
+	vector<LogicalType> any(spec.types.size(), LogicalType::ANY);
+	ScalarFunction f(spec.name, std::move(any), std::move(returns), RunExec);
 	f.SetBindCallback(Bind);
 	// Volatile, or DuckDB would fold constant calls: the model would run during prepare.
 	f.SetVolatile();

@@ -73,6 +73,9 @@ int hs_withhold(void *db, const char *name, char *err, size_t errlen);
 // Keeps clients' statements out of dir; DuckDB's own files there begin with own.
 int hs_guard(void *db, const char *dir, const char *own, char *err, size_t errlen);
 void hs_detach(void *db);
+// The calls of a function in sql: a line each, the number of its arguments without a name and, after
+// tabs, the names of the others. malloc'ed.
+char *hs_calls(const char *sql, size_t n, const char *name);
 
 // Go -> C++, completions. Unknown ops are ignored: the statement has ended.
 enum { HS_OK = 0, HS_NULL = 1, HS_ROW_ERROR = 2, HS_FAIL = 3 };
@@ -90,6 +93,7 @@ void goHsStream(uint64_t env, uint64_t conn, uint64_t op, hs_str req);
 void goHsStop(uint64_t op); // no more answers are wanted; what it has cost can still be asked
 void goHsClose(uint64_t op);
 char *goHsCheck(uint64_t env, hs_str req);                              // NULL: fine, else the error
+char *goHsReturns(uint64_t env, hs_str req);                            // type text; NULL: as registered
 char *goHsExplain(uint64_t env, hs_str req, uint64_t rows);             // what is known of a call's cost, in lines
 double goHsCost(uint64_t env, hs_str req, double *yes);                 // of a call, in no unit; yes: how often it was true
 char *goHsSpent(uint64_t op);                                           // what op's calls have cost, in lines

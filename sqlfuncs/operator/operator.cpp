@@ -3,3 +3,4 @@
 #include "register.hpp"
 #include "guard.hpp"
 #include "withhold.hpp"
+#include "calls.hpp"

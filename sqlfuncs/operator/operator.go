@@ -32,6 +32,9 @@ type Handler interface {
 	// Check is called at prepare with the constants of a call; an error there is
 	// the statement's.
 	Check(c Call) error
+	// Returns is the type of a call's result, as type text, where its constants decide
+	// it; "" is the registered one.
+	Returns(c Call) string
 	// Explain says, in lines, what is known of a call's cost before it is made;
 	// rows is how many are expected.
 	Explain(c Call, rows int64) []string
@@ -108,9 +111,9 @@ type Attachment struct {
 	db      duckdb.Database
 	handler Handler
 
-	mu    sync.Mutex                 // guards the maps and closed
-	stmts map[uint64]context.Context // by connection id: the running statement
-	ops   map[uint64]*running        // by operator id
+	mu    sync.Mutex          // guards the maps and closed
+	stmts map[uint64]*work    // by connection id: the running statement
+	ops   map[uint64]*running // by operator id
 	done  bool
 	wg    sync.WaitGroup // goroutines that answer
 }
@@ -136,7 +139,7 @@ func Attach(db duckdb.Database, h Handler, f Functions) (*Attachment, error) {
 	if v := duckdb.LibraryVersion(); v != headerVersion {
 		return nil, errs.New(errs.Internal, "operator.Attach", "linked with DuckDB %s, but built for %s: run `make deps build` again", v, headerVersion)
 	}
-	a := &Attachment{db: db, handler: h, stmts: map[uint64]context.Context{}, ops: map[uint64]*running{}}
+	a := &Attachment{db: db, handler: h, stmts: map[uint64]*work{}, ops: map[uint64]*running{}}
 	attachments.Lock()
 	attachments.next++
 	a.id = attachments.next
@@ -151,16 +154,19 @@ func Attach(db duckdb.Database, h Handler, f Functions) (*Attachment, error) {
 
 // Begin tells under which context the next statement of conn runs: its values
 // reach the Handler, its end cancels what the statement asked of it. The returned
-// function ends the association.
-func (a *Attachment) Begin(ctx context.Context, conn duckdb.Connection) (end func()) {
+// function ends the association, and has over called when the Handler is done with
+// the statement: at once, or a step of the model later where it was cut short.
+func (a *Attachment) Begin(ctx context.Context, conn duckdb.Connection) (end func(over func())) {
 	id := connectionID(conn)
+	w := &work{ctx: ctx}
 	a.mu.Lock()
-	a.stmts[id] = ctx //nolint:fatcontext // replaced by each statement, removed at its end
+	a.stmts[id] = w
 	a.mu.Unlock()
-	return func() {
+	return func(over func()) {
 		a.mu.Lock()
 		delete(a.stmts, id)
 		a.mu.Unlock()
+		w.whenOver(over)
 	}
 }
 
@@ -240,8 +246,9 @@ func fail(op uint64, text string) {
 	C.hs_fail(C.uint64_t(op), p, n)
 }
 
-func (a *Attachment) stream(ctx context.Context, op uint64, c Call) {
+func (a *Attachment) stream(r *running, op uint64, c Call) {
 	defer a.wg.Done()
+	defer r.work.leave()
 	var msg string
 	func() {
 		defer func() {
@@ -249,7 +256,7 @@ func (a *Attachment) stream(ctx context.Context, op uint64, c Call) {
 				msg = panicText(r)
 			}
 		}()
-		if err := a.handler.Stream(ctx, c, func(values []*string) { sendRow(op, values) }); err != nil {
+		if err := a.handler.Stream(r.ctx, c, func(values []*string) { sendRow(op, values) }); err != nil {
 			msg = message(err)
 		}
 	}()

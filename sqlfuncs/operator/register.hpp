@@ -175,7 +175,7 @@ extern "C" void hs_detach(void *dbp) {
 	envs.erase(&Instance(dbp));
 }
 
-static CallSpec SpecOf(ClientContext &context, const hs_scalar &f, vector<LogicalType> &types) {
+static CallSpec SpecOf(ClientContext &context, const hs_scalar &f) {
 	CallSpec spec;
 	spec.fn = f.fn;
 	spec.name = f.name;
@@ -185,7 +185,7 @@ static CallSpec SpecOf(ClientContext &context, const hs_scalar &f, vector<Logica
 	spec.groups.assign(f.groups, f.groups + f.ngroups);
 	for (size_t i = 0; i < f.nargs; i++) {
 		spec.args.push_back(f.args[i].name);
-		types.push_back(TypeOf(context, f.args[i].type));
+		spec.types.push_back(TypeOf(context, f.args[i].type));
 	}
 	return spec;
 }
@@ -195,10 +195,9 @@ extern "C" int hs_add_scalar(void *dbp, const hs_scalar *f, char *err, size_t er
 		auto &db = Instance(dbp);
 		Connection con(db);
 		con.BeginTransaction(); // types are looked up in the catalog
-		vector<LogicalType> types;
-		auto spec = SpecOf(*con.context, *f, types);
+		auto spec = SpecOf(*con.context, *f);
 		ExtensionLoader loader(db, "hyprstream");
-		loader.RegisterFunction(MakeScalar(std::move(spec), std::move(types), TypeOf(*con.context, f->returns)));
+		loader.RegisterFunction(MakeScalar(std::move(spec), TypeOf(*con.context, f->returns)));
 	});
 }
 
@@ -207,10 +206,9 @@ extern "C" int hs_add_aggregate(void *dbp, const hs_scalar *f, size_t npos, char
 		auto &db = Instance(dbp);
 		Connection con(db);
 		con.BeginTransaction(); // types are looked up in the catalog
-		vector<LogicalType> types;
-		auto spec = SpecOf(*con.context, *f, types);
+		auto spec = SpecOf(*con.context, *f);
 		ExtensionLoader loader(db, "hyprstream");
-		loader.RegisterFunction(MakeAggregate(std::move(spec), std::move(types), npos));
+		loader.RegisterFunction(MakeAggregate(std::move(spec), npos));
 	});
 }
 

@@ -153,7 +153,7 @@ static vector<Value> ArgumentsOf(TableFunctionBindInput &input) {
 	for (auto &p : input.named_parameters) {
 		for (idx_t i = 0; i < args.size(); i++) {
 			if (StringUtil::CIEquals(args[i], p.first)) {
-				values[i] = p.second;
+				values[i] = p.second.DefaultCastAs(Fit(info.spec.name, args[i], info.spec.arg_types[i], p.second.type()));
 			}
 		}
 	}
@@ -202,7 +202,8 @@ TableFunctionSet MakeStream(const StreamSpec &spec, table_function_bind_replace_
 		}
 		f.function_info = info;
 		for (idx_t i = 0; i < spec.args.size(); i++) {
-			f.named_parameters[spec.args[i]] = spec.arg_types[i];
+			// What it is is looked at in BindStream.
+			f.named_parameters[spec.args[i]] = spec.estimate ? spec.arg_types[i] : LogicalType::ANY;
 		}
 		set.AddFunction(f);
 	}

@@ -155,7 +155,7 @@ func render(rd interface {
 			for j, c := range rec.Columns() {
 				cells[j] = strings.ReplaceAll(c.ValueStr(i), "\n", `\n`)
 			}
-			lines = append(lines, strings.Join(cells, "|"))
+			lines = append(lines, strings.Clone(strings.Join(cells, "|"))) // the cells lie in the batch
 		}
 	}
 	return lines, rd.Err()

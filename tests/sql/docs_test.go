@@ -19,7 +19,8 @@ const reviews = `CREATE TABLE reviews AS SELECT * FROM (VALUES
 	(3, 4, 'Good pizza, fair price.'), (4, 2, 'We waited an hour for a table.'),
 	(5, 5, 'Best coffee in town!'), (6, 3, 'It was fine, nothing special.')) t(id, stars, body)`
 
-// Every example of the pages runs, and prints what its page says. Each page has one.
+// Every example of the pages runs, and prints what its page says, or begins so where
+// that ends in "…". Each page has one.
 func TestDocs(t *testing.T) {
 	paths, err := filepath.Glob(pages + "/*.md")
 	if err != nil || len(paths) == 0 {
@@ -45,7 +46,8 @@ func TestDocs(t *testing.T) {
 					continue // an example that shows no output must only run
 				}
 				shown++
-				if text := strings.Join(have, "\n"); text != want {
+				text := strings.Join(have, "\n")
+				if begin, cut := strings.CutSuffix(want, "…"); text != want && (!cut || !strings.HasPrefix(text, begin)) {
 					t.Errorf("%s\nhave\n%s\nwant\n%s", m[1], text, want)
 				}
 			}

@@ -56,6 +56,9 @@ static unique_ptr<TableRef> BindRows(ClientContext &context, TableFunctionBindIn
 	if (values[QUERY_ARG].IsNull()) {
 		throw BinderException("[INVALID_ARGUMENT] %s takes the text of one SELECT, not NULL", spec.name);
 	}
+	if (values[MODEL_ARG].type().id() == LogicalTypeId::SQLNULL) { // not given; a NULL that is has a type
+		values[MODEL_ARG] = Value("");
+	}
 	auto select = unique_ptr_cast<SQLStatement, SelectStatement>(OneSelect(context, spec.name, StringValue::Get(values[QUERY_ARG])));
 	auto names = ColumnsOf(context, *input.binder, *select);
 	CheckColumns(spec, names);

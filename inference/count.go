@@ -12,6 +12,7 @@ import (
 type Counted struct {
 	Tokens []decode.Token // of the prompt, as the model would get them
 	Most   int            // tokens that its answer may have; 0 where none is written
+	Prior  []decode.Token // of a prompt without a text that is computed for this request and others
 	Cached bool           // nothing would be computed: the cache, or an equal request of the call, has the answer
 	Err    *errs.Error
 }
@@ -39,7 +40,7 @@ func (e *Engine) Count(ctx context.Context, reqs []Request, each func(i int, c C
 			c := counted[r]
 			for _, i := range r.indexes {
 				each(i, c)
-				c.Cached = c.Err == nil
+				c.Cached, c.Prior = c.Err == nil, nil
 			}
 		}
 	}
@@ -80,7 +81,10 @@ func (g *group) count(ctx context.Context, l *live) (map[*row]Counted, error) {
 		}
 		out[rows[i]] = c
 	})
-	return out, err
+	if err != nil {
+		return out, err
+	}
+	return out, g.countPriors(ctx, l, out)
 }
 
 // known says which rows the cache can answer.

@@ -21,6 +21,7 @@ type call struct {
 	null    bool // nothing to infer
 
 	labels                 []string // of a classification
+	calibrate              inference.Calibration
 	instruction, predicate string
 	second                 string // of a match
 	target                 target // of a cascade

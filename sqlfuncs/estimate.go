@@ -189,6 +189,10 @@ func (h *handler) count(ctx context.Context, g *estimated) (c cost, err error) {
 	var prompts [][]decode.Token
 	computed := 0
 	each := func(i int, n inference.Counted) {
+		if n.Prior != nil {
+			prompts = append(prompts, n.Prior)
+			c.prompt += len(n.Prior)
+		}
 		switch {
 		case n.Err != nil:
 			g.failed += of[i].calls - 1

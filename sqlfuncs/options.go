@@ -22,6 +22,7 @@ type call struct {
 
 	texts                  []string // of a group
 	labels                 []string // of a classification
+	calibrate              inference.Calibration
 	instruction, predicate string
 	second                 string // of a match
 	target                 target // of a cascade

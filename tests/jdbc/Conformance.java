@@ -50,6 +50,9 @@ public final class Conformance {
         check("query timeout", Conformance::queryTimeout);
         check("generate over a table", Conformance::generate);
         check("generate with a parameter", Conformance::generateParameter);
+        check("label probabilities", Conformance::probabilities);
+        check("vectors", Conformance::vectors);
+        check("options with parameters", Conformance::options);
         System.exit(failed == 0 ? 0 : 1);
     }
 
@@ -395,6 +398,59 @@ public final class Conformance {
             st.setString(1, "Q: What is the capital of France?\nA:");
             String text = column(st.executeQuery(), "text").get(0);
             holds(text.contains("Paris"), text);
+        }
+    }
+
+    private static void probabilities(Connection con) throws SQLException {
+        try (PreparedStatement st = con.prepareStatement("SELECT ai_classify_probs(?, ['good', 'bad']), ai_classify(?, ['good', 'bad'])")) {
+            st.setString(1, "Best coffee in town!");
+            st.setString(2, "Best coffee in town!");
+            try (ResultSet rows = st.executeQuery()) {
+                holds(rows.next(), "a row");
+                java.util.Map<?, ?> map = (java.util.Map<?, ?>) rows.getObject(1);
+                equal(2, map.size());
+                double sum = 0;
+                for (Object v : map.values()) {
+                    sum += ((Number) v).doubleValue();
+                }
+                holds(Math.abs(sum - 1) < 1e-9, "the sum of " + map);
+                holds(List.of("good", "bad").contains(rows.getString(2)), "one of the labels");
+            }
+        }
+    }
+
+    private static void vectors(Connection con) throws SQLException {
+        try (Statement st = con.createStatement();
+                ResultSet rows = st.executeQuery("SELECT embed('gemma', 'coffee') AS v, embed('gemma', NULL)")) {
+            equal(Types.ARRAY, rows.getMetaData().getColumnType(1));
+            holds(rows.next(), "a row");
+            Object[] v = (Object[]) rows.getArray(1).getArray();
+            equal(640, v.length);
+            double square = 0;
+            for (Object x : v) {
+                square += Math.pow(((Number) x).doubleValue(), 2);
+            }
+            holds(Math.abs(square - 1) < 1e-4, "length 1, not " + square);
+            equal(null, rows.getArray(2));
+        }
+    }
+
+    private static void options(Connection con) throws SQLException {
+        try (PreparedStatement st = con.prepareStatement("SELECT generate(?, ?, grammar := ?, max_tokens := ?)")) {
+            st.setString(1, "gemma");
+            st.setString(2, "Is water wet?");
+            st.setString(3, "root ::= \"yes\" | \"no\"");
+            st.setInt(4, 4);
+            try (ResultSet rows = st.executeQuery()) {
+                holds(rows.next(), "a row");
+                holds(List.of("yes", "no").contains(rows.getString(1)), "yes or no, not " + rows.getString(1));
+            }
+        }
+        try (Statement st = con.createStatement()) {
+            st.executeQuery("SELECT generate('gemma', 'x', max_tokns := 1)");
+            throw new AssertionError("no error");
+        } catch (SQLException e) {
+            holds(e.getMessage().contains("did you mean max_tokens?"), e.getMessage());
         }
     }
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"hyprstream/inference"
 )
@@ -251,4 +252,28 @@ func TestAggPlans(t *testing.T) {
 	if ran := d.engine.take(); fmt.Sprint(ran) != "[1]" {
 		t.Errorf("batches %v", ran)
 	}
+}
+
+// TestAggLimits: what bounds a statement bounds its groups, and one deadline is for all levels of a group.
+func TestAggLimits(t *testing.T) {
+	d := openTestDB(t)
+	d.must("CREATE TABLE t AS SELECT i AS id, 'p' || i AS body FROM range(40) r(i)")
+	d.must("SET ai_max_rows = 9")
+	d.must("SELECT ai_agg(body, 'i') FROM t GROUP BY id % 9")
+	for _, sql := range []string{"SELECT ai_agg(body, 'i') FROM t GROUP BY id % 10", "SELECT completion FROM generate_rows('SELECT body AS prompt FROM t')"} {
+		if _, err := d.query(d.conn, sql); err == nil || !strings.Contains(err.Error(), "[BUDGET_EXCEEDED]") {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	d.engine.limit, d.engine.brief = 60, true
+	d.must("SET ai_max_rows = 3") // three parts, and the answer from them
+	if _, err := d.query(d.conn, "SELECT ai_agg(body, 'i', max_tokens := 3) FROM t"); err == nil || !strings.Contains(err.Error(), "[BUDGET_EXCEEDED]") {
+		t.Error(err)
+	}
+	d.must("RESET ai_max_rows")
+	d.engine.setStep(5 * time.Millisecond)
+	if _, err := d.query(d.conn, "SELECT ai_agg(body, 'i', max_tokens := 3, timeout_ms := 1) FROM t"); err == nil || !strings.Contains(err.Error(), "[TIMEOUT] timeout_ms has passed after 3 partial answers") {
+		t.Error(err)
+	}
+	d.answers("SELECT ai_agg(body, 'i', max_tokens := 3, timeout_ms := 60000) FROM t", "5")
 }

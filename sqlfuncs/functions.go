@@ -92,13 +92,14 @@ func generateMacro() string {
 }
 
 // macro gives the inner function __name its named options, after the first ones,
-// of which those before onlyNamed go by position.
-func macro(name, first string, args []string, opts []option) string {
+// of which those before onlyNamed go by position. last are arguments that come after the options.
+func macro(name, first string, args []string, opts []option, last ...string) string {
 	params := []string{first}
 	for _, o := range opts {
 		params = append(params, o.name+" := NULL") // of any type: the inner function says best what is wrong with one
 		args = append(args, o.name)
 	}
+	args = append(args, last...)
 	return fmt.Sprintf("CREATE MACRO %s(%s) AS __%[1]s(%[3]s)", name, strings.Join(params, ", "), strings.Join(args, ", "))
 }
 
@@ -123,7 +124,7 @@ func functions() operator.Functions {
 			{Fn: fnEmbed, Name: "__embed", Args: columns("text", embedOptions), Returns: "FLOAT[]", Lift: true, Groups: [][]int{{0}, {1}}},
 			{Fn: fnCountTokens, Name: "__count_tokens", Args: columns("text", nil), Returns: "BIGINT", Free: true,
 				Groups: [][]int{{0}, {1}}},
-		}, append(scoringScalars(), rowsScalar())...),
+		}, slices.Concat(scoringScalars(), typedScalars(), []operator.Scalar{rowsScalar()})...),
 		Aggregates: aggregates(),
 		Macros: append([]string{
 			generateMacro(),
@@ -131,7 +132,7 @@ func functions() operator.Functions {
 			macro("embed", modelAndText("text")+", "+onlyNamed, []string{"model", "text"}, embedOptions),
 			similarityMacro,
 			"CREATE MACRO count_tokens(" + modelAndText("text") + ") AS __count_tokens(model, text)",
-		}, scoringMacros()...),
+		}, append(scoringMacros(), typedMacros()...)...),
 		Tables: []operator.Table{
 			rowsTable(),
 			{Fn: fnEstimate, Name: "ai_estimate", Args: []operator.Column{{Name: "statement", Type: "VARCHAR"}}, Overloads: [][]int{{0}},

@@ -161,9 +161,10 @@ SourceResultType PhysicalInference::GetDataInternal(ExecutionContext &c, DataChu
 		{
 			lock_guard<mutex> l(w.lk);
 			w.CheckErrors(s.ratio);
-			part = w.Take(answers, which);
+			part = w.Take(answers, which, s.given ? STANDARD_VECTOR_SIZE : 1);
 		}
 		if (part) {
+			s.given = true;
 			Emit(c.client, *part, which, answers, out);
 			w.Release(*part);
 			return SourceResultType::HAVE_MORE_OUTPUT;

@@ -28,7 +28,7 @@ type Engine interface {
 // Cache keeps answers beyond their statement; cache.Store is one.
 type Cache interface{ Clear() error }
 
-// Statements runs CREATE, ALTER and DROP of models and adapters, and CLEAR CACHE.
+// Statements runs CREATE, ALTER and DROP of models, adapters and prompts, and CLEAR CACHE.
 type Statements struct {
 	Catalog *Catalog
 	Files   Files
@@ -73,7 +73,7 @@ func (s *Statements) Run(ctx context.Context, sql string) (message string, err e
 	case err != nil:
 		return "", err
 	case !ours:
-		return "", errs.New(errs.Syntax, "catalog", "this is no statement about models or adapters")
+		return "", errs.New(errs.Syntax, "catalog", "this is no statement of the catalog's")
 	}
 	switch st := st.(type) {
 	case ddl.CreateModel:
@@ -86,6 +86,10 @@ func (s *Statements) Run(ctx context.Context, sql string) (message string, err e
 		return s.dropModel(ctx, st)
 	case ddl.DropAdapter:
 		return s.dropAdapter(ctx, st)
+	case ddl.CreatePrompt:
+		return s.createPrompt(ctx, st)
+	case ddl.DropPrompt:
+		return s.dropPrompt(ctx, st)
 	case ddl.ClearCache:
 		return s.clearCache()
 	}

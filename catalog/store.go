@@ -24,6 +24,7 @@ const layout = `
 CREATE TABLE IF NOT EXISTS meta(name VARCHAR, doc JSON);
 CREATE TABLE IF NOT EXISTS models(name VARCHAR, doc JSON);
 CREATE TABLE IF NOT EXISTS adapters(name VARCHAR, doc JSON);
+CREATE TABLE IF NOT EXISTS prompts(name VARCHAR, doc JSON);
 CREATE TABLE IF NOT EXISTS usage(name VARCHAR, doc JSON);`
 
 func openStore(path string) (*store, error) {

@@ -27,6 +27,7 @@ func (db *DB) registerTables(conn m.Connection) error {
 	for view, t := range map[string]*table{
 		"models":   {columns: modelColumns, rows: db.modelRows},
 		"adapters": {columns: adapterColumns, rows: db.adapterRows},
+		"prompts":  {columns: promptColumns, rows: db.promptRows},
 		"engines":  {columns: engineColumns, rows: db.engineRows},
 		"prefixes": {columns: prefixColumns, rows: db.prefixRows},
 		"queries":  {columns: queryColumns, rows: db.queryRows},
@@ -91,6 +92,19 @@ func (db *DB) adapterRows() (out [][]any) {
 	for _, v := range db.catalog.Adapters() {
 		out = append(out, []any{v.Name, v.Model, "lora", int64(v.Rank), float64(v.Alpha), v.Targets, nil,
 			float64(v.Scale), v.Bytes, v.SHA256, v.Path, v.Source, v.CreatedAt})
+	}
+	return out
+}
+
+var promptColumns = []column{
+	{"name", text}, {"version", number}, {"template", text}, {"fields", texts}, {"sha256", text}, {"is_current", truth}, {"created_at", instant},
+}
+
+func (db *DB) promptRows() (out [][]any) {
+	all := db.catalog.Prompts()
+	for i, v := range all {
+		newest := i == len(all)-1 || all[i+1].Name != v.Name
+		out = append(out, []any{v.Name, int64(v.Version), v.Template, v.Fields, v.SHA256, newest, v.CreatedAt})
 	}
 	return out
 }

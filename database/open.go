@@ -116,7 +116,7 @@ func (db *DB) open() error {
 	if err := db.openDuck(filepath.Join(db.cfg.Dir, mainFile)); err != nil {
 		return err
 	}
-	db.funcs, err = sqlfuncs.Register(db.duck, sqlfuncs.Deps{Engine: db.engine, Registry: db.catalog, Statements: statements, Sessions: db.dialogues})
+	db.funcs, err = sqlfuncs.Register(db.duck, sqlfuncs.Deps{Engine: db.engine, Registry: db.catalog, Statements: statements, Sessions: db.dialogues, Prompts: db.catalog})
 	if err != nil {
 		return err
 	}

@@ -31,12 +31,20 @@ type Statements interface {
 	Run(ctx context.Context, sql string) (status string, err error)
 }
 
+// Prompts are the texts of CREATE PROMPT; *catalog.Catalog has them.
+type Prompts interface {
+	// Template is a prompt's text, cut at its placeholders: up to the first one, its
+	// field, up to the next one and so on, ending with a text.
+	Template(name string) (pieces []string, err error)
+}
+
 // Deps is what the functions work with.
 type Deps struct {
 	Engine     Engine
 	Registry   inference.Registry // checks names at prepare
 	Statements Statements
 	Sessions   *inference.Sessions // of chat
+	Prompts    Prompts             // of render
 }
 
 // Register puts the functions, the operator and the statements into db. Detach
@@ -52,6 +60,8 @@ type handler struct {
 }
 
 func (h *handler) Parse(sql string) (bool, error) { return h.Statements.Parse(sql) }
+
+func (h *handler) Template(prompt string) ([]string, error) { return h.Prompts.Template(prompt) }
 
 func (h *handler) Exec(ctx context.Context, sql string) (string, error) {
 	return h.Statements.Run(ctx, sql)

@@ -60,6 +60,20 @@ type DropAdapter struct {
 	IfExists bool
 }
 
+// CreatePrompt is CREATE [OR REPLACE] PROMPT [IF NOT EXISTS] name AS 'template'.
+type CreatePrompt struct {
+	Name        string
+	Template    string
+	OrReplace   bool
+	IfNotExists bool
+}
+
+// DropPrompt is DROP PROMPT [IF EXISTS] name.
+type DropPrompt struct {
+	Name     string
+	IfExists bool
+}
+
 // ClearCache is CLEAR CACHE.
 type ClearCache struct{}
 
@@ -68,6 +82,8 @@ func (CreateAdapter) statement() {}
 func (AlterModel) statement()    {}
 func (DropModel) statement()     {}
 func (DropAdapter) statement()   {}
+func (CreatePrompt) statement()  {}
+func (DropPrompt) statement()    {}
 func (ClearCache) statement()    {}
 
 // Kind of an option's value.

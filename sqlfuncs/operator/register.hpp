@@ -1,6 +1,7 @@
 // Putting it all into a database, at start.
 #pragma once
 #include "functions.hpp"
+#include "render.hpp"
 #include "rewrite.hpp"
 #include "stream.hpp"
 #include "duckdb/catalog/catalog.hpp"
@@ -166,6 +167,7 @@ extern "C" int hs_attach(void *dbp, uint64_t env, char *err, size_t errlen) {
 		info->env = env;
 		parser.parser_info = info;
 		ParserExtension::Register(config, parser);
+		ExtensionLoader(db, "hyprstream").RegisterFunction(MakeRender());
 	});
 }
 

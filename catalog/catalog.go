@@ -64,6 +64,7 @@ type Catalog struct {
 	store *store
 	blob  func(sha string) string // the file of a digest
 	usage *usageLog
+	turns *together // of sessions
 
 	change  sync.Mutex   // one change at a time: what was checked stays true until it is written
 	mu      sync.RWMutex // guards the maps
@@ -81,7 +82,7 @@ func Open(dir string, blob func(sha string) string, log *slog.Logger) (*Catalog,
 	if err != nil {
 		return nil, err
 	}
-	c := &Catalog{store: s, blob: blob, models: map[string]Model{}, adapts: map[string]Adapter{}, prompts: map[string][]Prompt{}}
+	c := &Catalog{store: s, blob: blob, turns: &together{store: s}, models: map[string]Model{}, adapts: map[string]Adapter{}, prompts: map[string][]Prompt{}}
 	if err := c.read(); err != nil {
 		s.close()
 		return nil, err

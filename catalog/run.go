@@ -28,12 +28,13 @@ type Engine interface {
 // Cache keeps answers beyond their statement; cache.Store is one.
 type Cache interface{ Clear() error }
 
-// Statements runs CREATE, ALTER and DROP of models, adapters and prompts, and CLEAR CACHE.
+// Statements runs CREATE, ALTER and DROP of models, adapters and prompts, DROP SESSION and CLEAR CACHE.
 type Statements struct {
-	Catalog *Catalog
-	Files   Files
-	Engine  Engine
-	Cache   Cache // nil: there is none
+	Catalog   *Catalog
+	Files     Files
+	Engine    Engine
+	Cache     Cache // nil: there is none
+	Dialogues Dialogues
 	// Allow says whether a statement may read a file, and returns the path to
 	// read it by. Errors: errs.PermissionDenied naming the remedy.
 	Allow  func(path string) (string, error)
@@ -90,6 +91,8 @@ func (s *Statements) Run(ctx context.Context, sql string) (message string, err e
 		return s.createPrompt(ctx, st)
 	case ddl.DropPrompt:
 		return s.dropPrompt(ctx, st)
+	case ddl.DropSession:
+		return s.dropSession(ctx, st)
 	case ddl.ClearCache:
 		return s.clearCache()
 	}

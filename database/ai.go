@@ -150,13 +150,15 @@ func (db *DB) sessionRows() (out [][]any) {
 	return out
 }
 
-var messageColumns = []column{{"session", text}, {"seq", number}, {"role", text}, {"content", text}}
+var messageColumns = []column{{"session", text}, {"seq", number}, {"role", text}, {"content", text}, {"created_at", instant}}
 
 func (db *DB) messageRows() (out [][]any) {
-	for _, v := range db.dialogues.List() {
-		for i, m := range db.dialogues.Messages(v.ID) {
-			out = append(out, []any{v.ID, int64(i), m.Role, m.Content})
-		}
+	all, err := db.catalog.Messages("")
+	if err != nil {
+		db.log.Error("messages not read", "err", err)
+	}
+	for _, m := range all {
+		out = append(out, []any{m.Session, int64(m.Seq), m.Role, m.Content, m.CreatedAt})
 	}
 	return out
 }

@@ -35,6 +35,7 @@ type Request struct {
 	Timeout  time.Duration // 0: none
 	Logprobs bool
 	Cache    CacheUse
+	Keep     string // a dialogue, "" for none: what was computed is kept for its next turn
 
 	// Continuations are texts whose log probabilities after the prompt are asked
 	// for. Each is tokenized apart from the prompt, as text that goes on after it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	duckdb "github.com/duckdb/duckdb-go-bindings"
 
+	"hyprstream/catalog"
 	"hyprstream/errs"
 	"hyprstream/inference"
 	"hyprstream/sqlfuncs/operator"
@@ -284,13 +286,28 @@ func openTestDB(t *testing.T) *testDB {
 	return d
 }
 
+// openSessions keeps dialogues in a catalog of their own, until the test ends.
+func openSessions(t *testing.T) *inference.Sessions {
+	t.Helper()
+	c, err := catalog.Open(t.TempDir(), func(sha string) string { return sha }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	s, err := inference.NewSessions(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func openTestDBWith(t *testing.T, e Engine) *testDB {
 	t.Helper()
 	d := &testDB{t: t, ctx: t.Context(), dir: t.TempDir()}
 	if duckdb.Open("", &d.db) != duckdb.StateSuccess {
 		t.Fatal("open")
 	}
-	at, err := Register(d.db, Deps{Engine: e, Registry: fakeRegistry{}, Statements: fakeStatements{}, Sessions: inference.NewSessions()})
+	at, err := Register(d.db, Deps{Engine: e, Registry: fakeRegistry{}, Statements: fakeStatements{}, Sessions: openSessions(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

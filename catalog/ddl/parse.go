@@ -100,9 +100,16 @@ type alter struct {
 }
 
 type drop struct {
-	Kind     string `parser:"@( 'MODEL' | 'ADAPTER' | 'PROMPT' )"`
-	IfExists bool   `parser:"( @'IF' 'EXISTS' )?"`
-	Name     name   `parser:"@( Ident | Quoted )"`
+	Kind     string       `parser:"( @( 'MODEL' | 'ADAPTER' | 'PROMPT' )"`
+	IfExists bool         `parser:"( @'IF' 'EXISTS' )?"`
+	Name     name         `parser:"@( Ident | Quoted )"`
+	Session  *dropSession `parser:"| 'SESSION' @@ )"`
+}
+
+type dropSession struct {
+	IfExists bool  `parser:"( @'IF' 'EXISTS' )?"`
+	Name     *name `parser:"( @( Ident | Quoted )"`
+	ID       *text `parser:"| @String )"`
 }
 
 // name is an identifier, quoted or not.
@@ -196,6 +203,11 @@ func (r *root) statement() Statement {
 }
 
 func (d *drop) statement() Statement {
+	if s := d.Session; s != nil && s.Name != nil {
+		return DropSession{string(*s.Name), s.IfExists}
+	} else if s != nil {
+		return DropSession{string(*s.ID), s.IfExists}
+	}
 	switch name := string(d.Name); strings.ToUpper(d.Kind) {
 	case "MODEL":
 		return DropModel{name, d.IfExists}

@@ -29,6 +29,9 @@ func TestParse(t *testing.T) {
 		"create or replace prompt \"a b\" as $$it's $1$$;":  CreatePrompt{Name: "a b", Template: "it's $1", OrReplace: true},
 		"CREATE PROMPT IF NOT EXISTS p AS $q$ $$ -- $q $q$": CreatePrompt{Name: "p", Template: " $$ -- $q ", IfNotExists: true},
 		"CREATE PROMPT p AS $$$$":                           CreatePrompt{Name: "p"},
+		"DROP SESSION 'it''s x'":                            DropSession{"it's x", false},
+		"drop session if exists \"a b\"":                    DropSession{"a b", true},
+		"DROP SESSION Abc":                                  DropSession{"Abc", false},
 		"DROP PROMPT IF EXISTS p":                           DropPrompt{"p", true},
 		"DROP MODEL модель":                                 DropModel{"модель", false},
 	} {
@@ -50,7 +53,7 @@ func TestParseErrors(t *testing.T) {
 		"DROP MODEL a, b":                                           "line 1, column 13",
 		"CREATE MODEL a FROM 'b' WITH (c)":                          "line 1, column 32",
 		"CREATE MODEL a FROM 'b'; DROP MODEL a":                     "line 1, column 26",
-		"CREATE PROMPT p AS $$x":                                    "$$",
+		"CREATE PROMPT p AS $$x":                                    "line 1, column 23",
 		"CREATE PROMPT p AS $q$x$$":                                 "CREATE [OR REPLACE] PROMPT",
 		"CREATE PROMPT p 'x'":                                       "line 1, column 17",
 		"CREATE PROMPT p AS 'a' 'b'":                                "line 1, column 24",

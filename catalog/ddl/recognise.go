@@ -11,6 +11,7 @@ var usages = map[string]string{
 	"DROP ADAPTER":   "DROP ADAPTER [IF EXISTS] name",
 	"CREATE PROMPT":  "CREATE [OR REPLACE] PROMPT [IF NOT EXISTS] name AS 'text with {{field}}'",
 	"DROP PROMPT":    "DROP PROMPT [IF EXISTS] name",
+	"DROP SESSION":   "DROP SESSION [IF EXISTS] 'id'",
 	"CLEAR CACHE":    "CLEAR CACHE",
 }
 

@@ -74,6 +74,12 @@ type DropPrompt struct {
 	IfExists bool
 }
 
+// DropSession is DROP SESSION [IF EXISTS] 'id', or name.
+type DropSession struct {
+	ID       string
+	IfExists bool
+}
+
 // ClearCache is CLEAR CACHE.
 type ClearCache struct{}
 
@@ -84,6 +90,7 @@ func (DropModel) statement()     {}
 func (DropAdapter) statement()   {}
 func (CreatePrompt) statement()  {}
 func (DropPrompt) statement()    {}
+func (DropSession) statement()   {}
 func (ClearCache) statement()    {}
 
 // Kind of an option's value.

@@ -15,6 +15,8 @@ type Choice struct {
 	Text    string
 	Cue     string   // and what it finds before its answer, such as "Label"
 	Answers []string // not empty, no two equal
+
+	Calibrate Calibration
 }
 
 // Classify asks which of labels suits a text. instruction says in other words
@@ -49,7 +51,7 @@ var filterAnswers = []string{"yes", "Yes", "no", "No"}
 // Filter asks whether a predicate holds of a text.
 func Filter(text, predicate string) *Choice {
 	question := "Is the following true of the text? Answer yes or no.\n" + predicate + "\n\n"
-	return &Choice{Asked: question, Lead: question, Text: text, Cue: "Answer", Answers: filterAnswers}
+	return &Choice{Asked: question, Lead: question, Text: text, Cue: "Answer", Answers: filterAnswers, Calibrate: CalibrateOff}
 }
 
 // Match asks whether a predicate holds of two texts. The longer one comes first,
@@ -57,7 +59,7 @@ func Filter(text, predicate string) *Choice {
 // shared, and computed once.
 func Match(first, second, predicate string) *Choice {
 	question := "Is the following true of the two texts? Answer yes or no.\n" + predicate + "\n\n"
-	c := &Choice{Asked: question, Lead: question, Cue: "Answer", Answers: filterAnswers}
+	c := &Choice{Asked: question, Lead: question, Cue: "Answer", Answers: filterAnswers, Calibrate: CalibrateOff}
 	if longer, _ := Longer(first, second); longer == first {
 		c.Label, c.Text = "First text", first+"\nSecond text: "+second
 	} else {
@@ -73,14 +75,14 @@ var ratings = []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
 // Score asks how well a text meets criteria.
 func Score(text, criteria string) *Choice {
 	question := "Rate how well the text meets the criteria, with one digit from 0 (not at all) to 9 (completely).\nCriteria: " + criteria + "\n\n"
-	return &Choice{Asked: question, Lead: question, Text: text, Cue: "Rating", Answers: ratings}
+	return &Choice{Asked: question, Lead: question, Text: text, Cue: "Rating", Answers: ratings, Calibrate: CalibrateOff}
 }
 
 // Relevant asks whether a document answers a query. What comes last is the document:
 // rows with one query share the computation of it.
 func Relevant(query, document string) *Choice {
 	question := "Is the document relevant to the query? Answer yes or no.\nQuery: " + query + "\n\n"
-	return &Choice{Asked: question, Lead: question, Label: "Document", Text: document, Cue: "Answer", Answers: filterAnswers}
+	return &Choice{Asked: question, Lead: question, Label: "Document", Text: document, Cue: "Answer", Answers: filterAnswers, Calibrate: CalibrateOff}
 }
 
 // Rating is the rating of a Score that is to be expected, from 0 to 1: the mean of

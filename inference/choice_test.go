@@ -63,6 +63,27 @@ func TestProbabilities(t *testing.T) {
 	}
 }
 
+// Held against itself every answer is as likely as the others, also where one begins
+// another; what a text adds to an answer is what counts.
+func TestCalibrated(t *testing.T) {
+	c := Classify("", []string{"new", "new york", "new york city", "old"}, "")
+	without := []float64{math.Log(.6), math.Log(.3), math.Log(.1), math.Log(.3)}
+	for i, p := range c.Probabilities(c.calibrated(without, without)) {
+		if math.Abs(p-.25) > 1e-9 {
+			t.Errorf("%s: %v, want 0.25", c.Answers[i], p)
+		}
+	}
+	with := []float64{math.Log(.6), math.Log(.4), math.Log(.1), math.Log(.3)} // new york: twice, less what its city takes
+	p := c.Probabilities(c.calibrated(with, without))
+	if c.Likeliest(p) != "new york" || math.Abs(p[1]/p[3]-1.5) > 1e-9 {
+		t.Error(p)
+	}
+	never := []float64{0, math.Inf(-1), math.Inf(-1), math.Inf(-1)}
+	if p := c.Probabilities(c.calibrated(with, never)); math.IsNaN(p[0]) || math.Abs(p[0]+p[1]+p[2]+p[3]-1) > 1e-9 {
+		t.Error(p)
+	}
+}
+
 // Equal questions are scored once, others by themselves, and a dead engine's again.
 func TestScoring(t *testing.T) {
 	h := &host{}
@@ -77,13 +98,13 @@ func TestScoring(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range [][]float64{{-1, -3}, {-1, -3}, {-1}, nil, {-2, -2}, {-2, -2}, {-2, -2}, {-2, -2}, {-4, -4, -3, -3}, nil} {
+	for i, want := range [][]float64{{-1, -3}, {-1, -3}, {-1}, nil, {-2, -2}, {0, 0}, {0, 0}, {0, 0}, {-4, -4, -3, -3}, nil} {
 		if got[i].Err != nil || !slices.Equal(got[i].Scores, want) || len(got[i].ScoreTokens) != len(want) {
 			t.Errorf("%d: %+v, want %v", i, got[i], want)
 		}
 	}
-	if n := len(h.seen()); n != 8 {
-		t.Errorf("%d requests reached the process, want 8", n)
+	if n := len(h.seen()); n != 9 { // one of them without a text, for both classifications
+		t.Errorf("%d requests reached the process, want 9", n)
 	}
 }
 

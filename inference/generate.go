@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -87,7 +88,9 @@ type row struct {
 	deadline time.Time
 	plain    bool
 	finished bool
-	key      *CacheKey // under which its answer is kept; nil: it is not
+	key      *CacheKey        // under which its answer is kept; nil: it is not
+	prior    *prior           // what its answer is held against; nil: nothing
+	finds    func(Completion) // it is a prior, not one of the batch's; nil: it is one
 
 	announced, admitted bool // to the Gate
 }
@@ -167,9 +170,20 @@ func sameKey(model string, r *Request) string {
 			text(s)
 		}
 	}
+	if t := r.Reading; t != nil {
+		text(t.Instruction)
+		b.WriteString(strconv.Itoa(len(t.Texts)))
+		for _, s := range t.Texts {
+			text(s)
+		}
+		b.WriteString(strconv.FormatBool(t.Answers))
+	}
 	text(r.Params.Grammar)
 	p := r.Params
-	fmt.Fprint(&b, r.Messages == nil, r.Choice == nil, r.Raw, r.Logprobs, r.Timeout, r.Adapters, r.Cache,
+	if r.Choice != nil {
+		fmt.Fprint(&b, r.Choice.Label, r.Choice.Calibrate)
+	}
+	fmt.Fprint(&b, r.Messages == nil, r.Choice == nil, r.Reading == nil, r.Raw, r.Logprobs, r.Timeout, r.Adapters, r.Cache,
 		p.MaxTokens, p.TopP, p.TopK, p.MinP, p.RepeatPenalty, p.IgnoreEOS)
 	return b.String()
 }
@@ -216,7 +230,7 @@ func diedTwice(err error, model string) error {
 func (g *group) submit(ctx context.Context, l *live) error {
 	var reqs []decode.Request
 	var rows []*row
-	for _, r := range g.rows {
+	for _, r := range slices.Concat(g.priorRows(l), g.rows) {
 		if r.finished {
 			continue
 		}
@@ -257,7 +271,13 @@ func (g *group) submit(ctx context.Context, l *live) error {
 }
 
 func (r *row) finish(out *outcomes, c Completion) {
+	if r.prior != nil && !r.prior.apply(r, out, &c) {
+		return
+	}
 	r.finished = true
+	if r.finds != nil {
+		r.finds(c)
+	}
 	for _, i := range r.indexes {
 		out.put(i, c)
 		c.Cached = c.Err == nil // one of them was computed, if any

@@ -21,7 +21,7 @@ const (
 type prompt struct {
 	segments []decode.Segment
 	addBOS   bool
-	plain    bool // a plain dialogue: stops at plainStop, the answer is trimmed
+	plain    bool // no chat template, but a question: stops where the next one would come, the answer is trimmed
 
 	continuations []string // to be scored; nil: an answer is to be written
 }
@@ -30,12 +30,18 @@ type prompt struct {
 // is to be scored after it.
 func (l *live) prompt(req *Request) (prompt, *errs.Error) {
 	c := req.Choice
+	templated := !req.Raw && (l.template != nil || l.broken != nil)
 	switch {
+	case req.Reading != nil && templated:
+		return l.question(&Request{Messages: req.Reading.chat(), System: req.System})
+	case req.Reading != nil:
+		text := req.Reading.plain(req.System)
+		return prompt{segments: []decode.Segment{{Text: text}}, addBOS: true, plain: true}, nil
 	case c == nil:
 		p, err := l.question(req)
 		p.continuations = req.Continuations
 		return p, err
-	case req.Raw || l.template == nil && l.broken == nil:
+	case !templated:
 		text, answers := c.plain()
 		return prompt{segments: []decode.Segment{{Text: text}}, addBOS: true, continuations: answers}, nil
 	}

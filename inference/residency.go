@@ -34,6 +34,7 @@ type live struct {
 	stop     chan struct{} // closed to end the process
 	gone     chan struct{} // closed when the process has ended and its memory is given back
 	stopOnce sync.Once
+	priors   priors
 
 	// Engine.mu guards these.
 	busy    int  // leases

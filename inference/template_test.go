@@ -188,6 +188,7 @@ func TestPrompts(t *testing.T) {
 	const header = "The following is a conversation between a user and a helpful assistant.\n\n"
 	dialogue := []Message{{"system", "Rhyme."}, {"user", " Hi \n"}, {"assistant", "Hi."}, {"user", "Bye"}}
 	choice := Classify("Good.", []string{"so so", "", "no", "so so"}, "")
+	choice.Calibrate = CalibrateOff
 	const lead = "Classify the text.\n\nText: a text with the label no\nLabel: no\n\nText: a text with the label so so\nLabel: so so\n\nText: Good.\nLabel:"
 	const asked = "Classify the text.\nAnswer with exactly one of these labels:\n- no\n- so so\n\nText: Good."
 	for name, c := range map[string]struct {

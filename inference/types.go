@@ -43,6 +43,8 @@ type Request struct {
 	// Choice takes the place of the prompt, the messages and Continuations: its
 	// answers are scored.
 	Choice *Choice
+	// Reading takes the place of the prompt and the messages.
+	Reading *Reading
 }
 
 // Completion is a finished row. Err is the row's own failure; the statement's

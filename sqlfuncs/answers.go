@@ -92,7 +92,7 @@ func (a *answers) close() {
 	*a = answers{full: true}
 }
 
-// A record is: u32 bytes that follow, then text, error code, error message, model,
+// A record is: u32 bytes that follow, then text, error code, error message, model, finish reason,
 // each u32 length and bytes, then the scores, float64 each. Little endian.
 func appendRecord(b []byte, c inference.Completion) []byte {
 	start := len(b)
@@ -110,6 +110,7 @@ func appendRecord(b []byte, c inference.Completion) []byte {
 		text("")
 	}
 	text(c.Model)
+	text(c.FinishReason)
 	for _, s := range c.Scores {
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(s))
 	}
@@ -130,7 +131,7 @@ func readRecord(b []byte) (c inference.Completion) {
 	if code != "" {
 		c.Err = errs.New(errs.Code(code), "generate", "%s", message)
 	}
-	c.Model = text()
+	c.Model, c.FinishReason = text(), text()
 	for ; len(b) >= 8; b = b[8:] {
 		c.Scores = append(c.Scores, math.Float64frombits(binary.LittleEndian.Uint64(b)))
 	}

@@ -123,7 +123,8 @@ func functions() operator.Functions {
 			{Fn: fnEmbed, Name: "__embed", Args: columns("text", embedOptions), Returns: "FLOAT[]", Lift: true, Groups: [][]int{{0}, {1}}},
 			{Fn: fnCountTokens, Name: "__count_tokens", Args: columns("text", nil), Returns: "BIGINT", Free: true,
 				Groups: [][]int{{0}, {1}}},
-		}, scoringScalars()...),
+		}, append(scoringScalars(), rowsScalar())...),
+		Aggregates: aggregates(),
 		Macros: append([]string{
 			generateMacro(),
 			macro("chat", "session, message, "+onlyNamed, []string{"session", "message"}, chatOptions),
@@ -132,6 +133,7 @@ func functions() operator.Functions {
 			"CREATE MACRO count_tokens(" + modelAndText("text") + ") AS __count_tokens(model, text)",
 		}, scoringMacros()...),
 		Tables: []operator.Table{
+			rowsTable(),
 			{Fn: fnEstimate, Name: "ai_estimate", Args: []operator.Column{{Name: "statement", Type: "VARCHAR"}}, Overloads: [][]int{{0}},
 				Query: true, Columns: estimateColumns},
 			{Fn: fnGenerateTable, Name: "generate", Args: columns("prompt", tableOptions), Overloads: [][]int{{}, {1}, {0, 1}},

@@ -20,7 +20,9 @@ type call struct {
 	choices int  // n, for FROM generate
 	null    bool // nothing to infer
 
+	texts                  []string // of a group
 	labels                 []string // of a classification
+	calibrate              inference.Calibration
 	instruction, predicate string
 	second                 string // of a match
 	target                 target // of a cascade
@@ -183,7 +185,7 @@ func read(c operator.Call, opts []option) (out call, known bool, err error) {
 		case 0:
 			out.req.Model = a.Text // chat: the session's name, which chat replaces
 		case 1:
-			out.req.Prompt = a.Text
+			out.req.Prompt, out.texts = a.Text, a.List
 		default:
 			if err := opts[i-2].set(&out, a); err != nil {
 				return out, known, err

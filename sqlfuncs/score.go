@@ -13,7 +13,7 @@ import (
 // word, is inference.Classify's and inference.Filter's.
 var (
 	logprobOptions  = append([]option{continuationOption}, pick("adapter", "system", "timeout_ms", "on_error", "raw", "cache")...)
-	classifyOptions = append([]option{labelsOption, instructionOption}, pick("adapter", "timeout_ms", "on_error", "raw", "cache")...)
+	classifyOptions = append([]option{labelsOption, instructionOption, calibrateOption}, pick("adapter", "timeout_ms", "on_error", "raw", "cache")...)
 	filterOptions   = append([]option{predicateOption}, pick("adapter", "timeout_ms", "on_error", "raw", "cache")...)
 	cascadedFilter  = append(slices.Clone(filterOptions), cascadeOptions...)
 	scoreOptions    = append([]option{criteriaOption}, filterOptions[1:]...)
@@ -32,10 +32,16 @@ var (
 	}}
 	labelsOption      = option{"labels", "VARCHAR[]", func(c *call, a operator.Arg) error { c.labels = a.List; return nil }}
 	instructionOption = option{"instruction", "VARCHAR", func(c *call, a operator.Arg) error { c.instruction = a.Text; return nil }}
-	secondOption      = option{"second", "VARCHAR", func(c *call, a operator.Arg) error { c.second = a.Text; return nil }}
-	criteriaOption    = option{"criteria", "VARCHAR", func(c *call, a operator.Arg) error { c.predicate = a.Text; return nil }}
-	queryOption       = option{"query", "VARCHAR", func(c *call, a operator.Arg) error { c.predicate = a.Text; return nil }}
-	predicateOption   = option{"predicate", "VARCHAR", func(c *call, a operator.Arg) error { c.predicate = a.Text; return nil }}
+	calibrateOption   = option{"calibrate", "BOOLEAN", func(c *call, a operator.Arg) error {
+		if c.calibrate = inference.CalibrateOff; a.Text == "true" {
+			c.calibrate = inference.CalibrateOn
+		}
+		return nil
+	}}
+	secondOption    = option{"second", "VARCHAR", func(c *call, a operator.Arg) error { c.second = a.Text; return nil }}
+	criteriaOption  = option{"criteria", "VARCHAR", func(c *call, a operator.Arg) error { c.predicate = a.Text; return nil }}
+	queryOption     = option{"query", "VARCHAR", func(c *call, a operator.Arg) error { c.predicate = a.Text; return nil }}
+	predicateOption = option{"predicate", "VARCHAR", func(c *call, a operator.Arg) error { c.predicate = a.Text; return nil }}
 )
 
 // batched is a function with one request and one answer per row.
@@ -73,8 +79,12 @@ var batchedFunctions = map[uint16]batched{
 func always(*call) bool { return true }
 
 func askClassify(r *call) bool {
-	r.req.Choice = inference.Classify(r.req.Prompt, r.labels, r.instruction)
-	return r.req.Choice != nil
+	c := inference.Classify(r.req.Prompt, r.labels, r.instruction)
+	if c != nil {
+		c.Calibrate = r.calibrate
+	}
+	r.req.Choice = c
+	return c != nil
 }
 
 func askFilter(r *call) bool {

@@ -22,6 +22,7 @@ struct CallSpec {
 	vector<uint64_t> groups; //! bit masks over args: all NULL in one makes the row NULL
 	bool lift = false;
 	bool free = false; //! costs nothing worth counting: an estimate has it computed
+	bool early = false; //! rows leave as soon as they are answered, in any order
 };
 
 //! The registered spec of e when it is one of our calls that has not been turned into a packer.
@@ -37,6 +38,7 @@ struct Called {
 	uint64_t env;
 	string request; //! packed; of its arguments only constants are known
 	bool sampled;   //! a sample of its rows decides how the others are answered
+	bool early = false; //! its rows leave as soon as they are answered
 	//! What EXPLAIN says of the call, where so many rows are expected: lines.
 	string Explain(idx_t rows) const;
 };
@@ -255,13 +257,8 @@ static void PutAnswers(Vector &v, idx_t n, F row) {
 //! This thread binds the SELECT of an ai_estimate.
 static thread_local bool binding_estimate = false;
 
-//! The answers of one chunk, waited for on DuckDB's thread.
-static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
-	auto &bind = BindData(state);
-	if (binding_estimate) { // DuckDB asks for a value while it binds
-		throw BinderException("[UNSUPPORTED] a call of a model decides what the SELECT is, so it cannot be estimated");
-	}
-	auto rows = Pack(bind.spec, args);
+//! The answers to requests, of which empty ones are NULL, waited for on DuckDB's thread.
+static shared_ptr<Together> AnswerInPlace(ClientContext &context, uint64_t env, uint64_t estimate, const vector<string> &rows) {
 	auto b = make_shared_ptr<Together>();
 	b->whole = true;
 	vector<hs_str> reqs;
@@ -270,27 +267,38 @@ static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
 		b->pending += r.empty() ? 0 : 1;
 		reqs.push_back(r.empty() ? hs_str {nullptr, 0} : hs_str {r.data(), r.size()});
 	}
-	if (b->pending > 0) {
-		auto &context = state.GetContext();
-		Sleeper::Open(b, context, bind.estimate);
-		b->tally->real += b->pending;
-		struct Closer {
-			uint64_t id;
-			~Closer() {
-				Sleeper::Close(id);
-			}
-		} closer {b->id};
-		goHsSubmit(bind.env, b->conn, b->id, 0, reqs.size(), reqs.data());
-		unique_lock<mutex> l(b->lk);
-		while (b->pending > 0 && !b->failed) {
-			if (context.IsInterrupted()) {
-				throw InterruptException();
-			}
-			// hs_complete wakes it; the limit is for interrupts that nobody announces.
-			b->cv.wait_for(l, std::chrono::milliseconds(100));
-		}
-		b->CheckErrors(MaxErrorRatio(context));
+	if (b->pending == 0) {
+		return b;
 	}
+	Sleeper::Open(b, context, estimate);
+	b->tally->real += b->pending;
+	struct Closer {
+		uint64_t id;
+		~Closer() {
+			Sleeper::Close(id);
+		}
+	} closer {b->id};
+	goHsSubmit(env, b->conn, b->id, 0, reqs.size(), reqs.data());
+	unique_lock<mutex> l(b->lk);
+	while (b->pending > 0 && !b->failed) {
+		if (context.IsInterrupted()) {
+			throw InterruptException();
+		}
+		// hs_complete wakes it; the limit is for interrupts that nobody announces.
+		b->cv.wait_for(l, std::chrono::milliseconds(100));
+	}
+	b->CheckErrors(MaxErrorRatio(context));
+	return b;
+}
+
+//! The answers of one chunk.
+static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
+	auto &bind = BindData(state);
+	if (binding_estimate) { // DuckDB asks for a value while it binds
+		throw BinderException("[UNSUPPORTED] a call of a model decides what the SELECT is, so it cannot be estimated");
+	}
+	auto rows = Pack(bind.spec, args);
+	auto b = AnswerInPlace(state.GetContext(), bind.env, bind.estimate, rows);
 	PutAnswers(result, rows.size(), [&](idx_t r) -> const Row & { return b->rows[r]; });
 	if (args.AllConstant() && rows.size() == 1) {
 		result.SetVectorType(VectorType::CONSTANT_VECTOR);
@@ -463,7 +471,7 @@ static bool HasTarget(const Expression &e) {
 
 Called ToRequest(Expression &e) {
 	auto &f = e.Cast<BoundFunctionExpression>();
-	Called r {CallName(e), f.return_type, f.bind_info->Cast<CallBindData>().env, Known(e), HasTarget(e)};
+	Called r {CallName(e), f.return_type, f.bind_info->Cast<CallBindData>().env, Known(e), HasTarget(e), IsCall(e)->early};
 	f.function.name = REQUEST;
 	f.function.SetReturnType(LogicalType::VARCHAR);
 	f.return_type = LogicalType::VARCHAR;

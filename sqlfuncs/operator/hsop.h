@@ -32,6 +32,7 @@ typedef struct {
 	size_t ngroups;
 	int lift;               // 1: may be moved into the operator
 	int free;               // 1: costs nothing worth counting
+	int early;              // 1: rows leave as soon as they are answered, in any order
 } hs_scalar;
 
 // A table function that streams rows from the engine. npos positional
@@ -46,6 +47,7 @@ typedef struct {
 	const hs_col *columns;
 	size_t ncolumns;
 	int estimate; // 1: its one argument is a SELECT, whose calls are counted
+	int rows;     // 1: its second argument is a SELECT, whose rows are answered
 } hs_table;
 
 // On what terms an operator runs. The limits, of the settings ai_max_…, hold for
@@ -60,6 +62,8 @@ typedef struct {
 // Go -> C++, at start. db is a duckdb_database. 0 is success; else err is filled.
 int hs_attach(void *db, uint64_t env, char *err, size_t errlen);
 int hs_add_scalar(void *db, const hs_scalar *f, char *err, size_t errlen);
+// f's arguments are the model, the texts and the rest, of which those before npos + 1 are given by position.
+int hs_add_aggregate(void *db, const hs_scalar *f, size_t npos, char *err, size_t errlen);
 int hs_add_table(void *db, const hs_table *f, char *err, size_t errlen);
 int hs_add_macro(void *db, const char *sql, char *err, size_t errlen);
 int hs_add_setting(void *db, const char *name, const char *description, const char *type, const char *value, char *err,

@@ -70,6 +70,18 @@ type Scalar struct {
 	Groups  [][]int // positions of Args: a row where all of one are NULL is NULL
 	Lift    bool    // may become the operator
 	Free    bool    // costs nothing worth counting: an estimate has it computed
+	Early   bool    // rows leave as soon as they are answered, in any order
+}
+
+// Aggregate is an aggregate function whose groups go to the Handler: a call has the
+// list of a group's texts for its second argument. The first of Args is the model,
+// an option; of the others the first Positional are given by position, the first of
+// these being the texts, and the rest by name.
+type Aggregate struct {
+	Fn         uint16
+	Name       string
+	Args       []Column
+	Positional int
 }
 
 // Table is a function in FROM whose rows the Handler streams. Each of Overloads
@@ -81,6 +93,7 @@ type Table struct {
 	Overloads [][]int
 	Columns   []Column
 	Query     bool // its one argument is a SELECT; what that asks is counted, not computed
+	Rows      bool // its second argument is a SELECT: its rows with Columns of the scalar __Name's answers, which are JSON
 }
 
 // Setting is a DuckDB setting of our own.
@@ -88,10 +101,11 @@ type Setting struct{ Name, Description, Type, Default string }
 
 // Functions is what Attach registers. Macros are CREATE MACRO statements.
 type Functions struct {
-	Scalars  []Scalar
-	Tables   []Table
-	Macros   []string
-	Settings []Setting
+	Scalars    []Scalar
+	Aggregates []Aggregate
+	Tables     []Table
+	Macros     []string
+	Settings   []Setting
 }
 
 // Attachment is one database with inference in it.

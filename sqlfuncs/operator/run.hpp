@@ -70,6 +70,11 @@ struct InferenceSpec {
 	bool Sampled() const {
 		return std::any_of(calls.begin(), calls.end(), [](const Called &c) { return c.sampled; });
 	}
+	//! Rows leave in the order in which they came.
+	bool Ordered(ClientContext &c) const {
+		return Settings::Get<PreserveInsertionOrderSetting>(c) &&
+		       std::none_of(calls.begin(), calls.end(), [](const Called &call) { return call.early; });
+	}
 };
 
 //! One run of the operator over its input.
@@ -148,7 +153,7 @@ struct InferenceUse : public LocalSourceState {
 };
 
 InferenceRun::InferenceRun(ClientContext &c, const InferenceSpec &spec_p)
-    : spec(spec_p), context(c), window(make_shared_ptr<Window>(spec_p.slots.size(), Settings::Get<PreserveInsertionOrderSetting>(c), spec_p.Sampled())),
+    : spec(spec_p), context(c), window(make_shared_ptr<Window>(spec_p.slots.size(), spec_p.Ordered(c), spec_p.Sampled())),
       ratio(MaxErrorRatio(c)) {
 	auto l = TermsOf(c);
 	whole_first = l.rows > 0 || l.tokens > 0 || l.seconds > 0 || spec.Sampled();

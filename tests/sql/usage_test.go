@@ -18,6 +18,7 @@ func TestUsageIsTheLoops(t *testing.T) {
 		{"overflow", "SELECT count(generate('tiny', CASE WHEN i = 3 THEN repeat('word ', 5000) ELSE 'a' || i END, max_tokens := 3)) FROM range(20) r(i)"},
 		{"timeout", "SELECT generate('tiny', 'the ' || i, max_tokens := 1500, ignore_eos := true, timeout_ms := 30) FROM range(40) r(i)"},
 		{"limit", "SELECT generate('tiny', 'the ' || i, max_tokens := 30, ignore_eos := true) AS g FROM range(20000) r(i) WHERE ai_filter('t' || i, 'p') OR true LIMIT 3"},
+		{"priors", "SELECT ai_classify('the ' || i, ['a', 'b c'], model := 'plain'), ai_classify('x' || i, ['a', 'd'], model := 'plain') FROM range(30) r(i)"},
 		{"scores", "SELECT ai_filter('the ' || i, 'p'), ai_classify('the ' || i, ['a', 'b c', 'b c d']), logprob('tiny', 'a' || i, ' b c'), ai_score('x' || i, 'y') FROM range(30) r(i)"},
 		{"chat", "SELECT chat('s', 'hello', max_tokens := 5), chat('s' || i, 'hello', max_tokens := 5) FROM range(5) r(i)"},
 		{"failing", "SELECT generate('tiny', 'the ' || i, max_tokens := 200, ignore_eos := true), generate('tiny', CASE WHEN i > 20 THEN repeat('word ', 5000) ELSE i::VARCHAR END, on_error := 'fail') FROM range(60) r(i)"},

@@ -206,12 +206,16 @@ func (e *countingEngine) Embed(ctx context.Context, model string, texts []string
 	return nil
 }
 
-func (e *countingEngine) CountTokens(_ context.Context, _ string, texts []string) ([]int, error) {
-	out := make([]int, len(texts))
+func (e *countingEngine) Tokenize(_ context.Context, _ string, texts []string, _ bool) ([][]int32, error) {
+	out := make([][]int32, len(texts))
 	for i, t := range texts {
-		out[i] = len(strings.Fields(t))
+		out[i] = make([]int32, len(strings.Fields(t)))
 	}
 	return out, nil
+}
+
+func (e *countingEngine) Detokenize(_ context.Context, _ string, lists [][]int32) ([]string, error) {
+	return make([]string, len(lists)), nil
 }
 
 // Count takes words for tokens, and knows the answer to prompts that begin with "kept".

@@ -21,6 +21,7 @@ const (
 	Unsupported       Code = "UNSUPPORTED"        // valid, but not something this build can do
 	ModelNotFound     Code = "MODEL_NOT_FOUND"    // no model of that name, or no default model
 	AdapterNotFound   Code = "ADAPTER_NOT_FOUND"  // no adapter of that name for the model
+	PromptNotFound    Code = "PROMPT_NOT_FOUND"   // no prompt of that name, or no such version of it
 	InvalidModelFile  Code = "INVALID_MODEL_FILE" // truncated, foreign or absurd weights
 	DigestMismatch    Code = "DIGEST_MISMATCH"    // a stored file is no longer what was imported
 	ContextOverflow   Code = "CONTEXT_OVERFLOW"   // a prompt longer than a slot's context

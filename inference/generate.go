@@ -187,7 +187,7 @@ func sameKey(model string, r *Request) string {
 	if r.Choice != nil {
 		fmt.Fprint(&b, r.Choice.Label, r.Choice.Calibrate)
 	}
-	fmt.Fprint(&b, r.Messages == nil, r.Choice == nil, r.Reading == nil, r.Raw, r.Logprobs, r.Timeout, r.Adapters, r.Cache,
+	fmt.Fprint(&b, r.Messages == nil, r.Choice == nil, r.Reading == nil, r.Raw, r.SpecialTokens, r.Logprobs, r.Timeout, r.Adapters, r.Cache,
 		p.MaxTokens, p.TopP, p.TopK, p.MinP, p.RepeatPenalty, p.IgnoreEOS)
 	return b.String()
 }

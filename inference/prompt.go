@@ -55,7 +55,7 @@ func (l *live) question(req *Request) (prompt, *errs.Error) {
 	messages := req.Messages
 	switch {
 	case messages == nil && (req.Raw || l.model.Options.ChatTemplate == "" && l.info.ChatTemplate == "" && req.System == ""):
-		return prompt{segments: []decode.Segment{{Text: req.Prompt}}, addBOS: true}, nil
+		return l.whole(req.Prompt, req.SpecialTokens, false), nil
 	case messages == nil:
 		messages = []Message{{Role: "user", Content: req.Prompt}}
 	}
@@ -63,18 +63,27 @@ func (l *live) question(req *Request) (prompt, *errs.Error) {
 		messages = withSystem(messages, req.System)
 	}
 	if req.Raw || l.template == nil && l.broken == nil {
-		return prompt{segments: []decode.Segment{{Text: plainDialogue(messages)}}, addBOS: true, plain: true}, nil
+		return l.whole(plainDialogue(messages), req.SpecialTokens, true), nil
 	}
 	if l.broken != nil {
 		return prompt{}, l.broken
 	}
-	segments, err := l.template.segments(messages)
+	segments, err := l.template.segments(messages, req.SpecialTokens)
 	if err != nil {
 		return prompt{}, l.templateError(err)
 	}
-	bos, first := l.info.BOS, segments[0]
-	written := bos != "" && first.Special && strings.HasPrefix(first.Text, bos)
-	return prompt{segments: segments, addBOS: !written}, nil
+	return prompt{segments: segments, addBOS: !l.beginsItself(segments[0])}, nil
+}
+
+// whole is a prompt without a template.
+func (l *live) whole(text string, special, plain bool) prompt {
+	s := decode.Segment{Text: text, Special: special}
+	return prompt{segments: []decode.Segment{s}, addBOS: !l.beginsItself(s), plain: plain}
+}
+
+// beginsItself says that the beginning-of-sequence token is written out in the first segment.
+func (l *live) beginsItself(first decode.Segment) bool {
+	return l.info.BOS != "" && first.Special && strings.HasPrefix(first.Text, l.info.BOS)
 }
 
 // withSystem puts text before a dialogue's own system message, or makes one.
@@ -179,14 +188,15 @@ func (t *chatTemplate) suspicious(content string) bool {
 // token. Texts that hold nothing like one stay in one piece with the template's
 // own text, so that the whole tokenizes as it did in training. The others are
 // rendered as marks, which keep their surrounding white space for the template
-// to trim, and put in afterwards as segments of their own.
-func (t *chatTemplate) segments(messages []Message) ([]decode.Segment, error) {
+// to trim, and put in afterwards as segments of their own. With special none is
+// guarded.
+func (t *chatTemplate) segments(messages []Message, special bool) ([]decode.Segment, error) {
 	if t.foldSystem {
 		messages = fold(messages)
 	}
 	var guarded []int
 	for i, m := range messages {
-		if t.suspicious(m.Content) {
+		if !special && t.suspicious(m.Content) {
 			guarded = append(guarded, i)
 		}
 	}

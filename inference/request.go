@@ -25,7 +25,7 @@ func (e *Engine) request(ctx context.Context, l *live, r *row, known map[Adapter
 		return decode.Request{}, err
 	}
 	r.plain = p.plain
-	out := decode.Request{Prompt: p.segments, AddBOS: p.addBOS, Params: r.req.Params, Logprobs: r.req.Logprobs, Continuations: p.continuations}
+	out := decode.Request{Prompt: p.segments, AddBOS: p.addBOS, Params: r.req.Params, Logprobs: r.req.Logprobs, Keep: r.req.Keep, Continuations: p.continuations}
 	if p.plain {
 		out.Params.Stop = withStops(out.Params.Stop, plainStops(r.req))
 	}

@@ -30,11 +30,15 @@ type Request struct {
 	Messages []Message
 	System   string // put before the dialogue; ignored when Raw
 	Raw      bool   // no chat template: the prompt as it is
-	Adapters []AdapterUse
-	Params   decode.Params // MaxTokens 0 means 256
-	Timeout  time.Duration // 0: none
-	Logprobs bool
-	Cache    CacheUse
+	// SpecialTokens makes control tokens of their spellings in the prompt, the messages and
+	// the system text, which are text otherwise.
+	SpecialTokens bool
+	Adapters      []AdapterUse
+	Params        decode.Params // MaxTokens 0 means 256
+	Timeout       time.Duration // 0: none
+	Logprobs      bool
+	Cache         CacheUse
+	Keep          string // a dialogue, "" for none: what was computed is kept for its next turn
 
 	// Continuations are texts whose log probabilities after the prompt are asked
 	// for. Each is tokenized apart from the prompt, as text that goes on after it.

@@ -14,7 +14,6 @@ import (
 
 	duckdb "github.com/duckdb/duckdb-go-bindings"
 
-	"hyprstream/inference"
 	"hyprstream/sqlfuncs/operator"
 )
 
@@ -53,7 +52,7 @@ func (d *diffDB) open() error {
 	}
 	setup := append([]string{"SET threads = 2"}, diffMacros()...)
 	if d.ours {
-		at, err := Register(d.db, Deps{Engine: d.engine, Registry: fakeRegistry{}, Statements: fakeStatements{}, Sessions: inference.NewSessions()})
+		at, err := Register(d.db, Deps{Engine: d.engine, Registry: fakeRegistry{}, Statements: fakeStatements{}})
 		if err != nil {
 			return err
 		}

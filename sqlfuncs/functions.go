@@ -63,7 +63,7 @@ func modelAndText(text string) string {
 var chatOptions = func() []option {
 	opts := []option{{"model", "VARCHAR", func(c *call, a operator.Arg) error { c.req.Model = a.Text; return nil }}}
 	for _, o := range options {
-		if o.name != "messages" && o.name != "raw" {
+		if o.name != "messages" && o.name != "raw" && o.name != "special_tokens" {
 			opts = append(opts, o)
 		}
 	}
@@ -122,17 +122,14 @@ func functions() operator.Functions {
 			{Fn: fnChat, Name: "__chat", Returns: "VARCHAR", Groups: [][]int{{0}, {1}},
 				Args: append([]operator.Column{{Name: "session", Type: "VARCHAR"}, {Name: "message", Type: "VARCHAR"}}, named(chatOptions)...)},
 			{Fn: fnEmbed, Name: "__embed", Args: columns("text", embedOptions), Returns: "FLOAT[]", Lift: true, Groups: [][]int{{0}, {1}}},
-			{Fn: fnCountTokens, Name: "__count_tokens", Args: columns("text", nil), Returns: "BIGINT", Free: true,
-				Groups: [][]int{{0}, {1}}},
-		}, slices.Concat(scoringScalars(), typedScalars(), []operator.Scalar{rowsScalar()})...),
+		}, slices.Concat(scoringScalars(), typedScalars(), tokenScalars(), []operator.Scalar{rowsScalar()})...),
 		Aggregates: aggregates(),
 		Macros: append([]string{
 			generateMacro(),
 			macro("chat", "session, message, "+onlyNamed, []string{"session", "message"}, chatOptions),
 			macro("embed", modelAndText("text")+", "+onlyNamed, []string{"model", "text"}, embedOptions),
 			similarityMacro,
-			"CREATE MACRO count_tokens(" + modelAndText("text") + ") AS __count_tokens(model, text)",
-		}, append(scoringMacros(), typedMacros()...)...),
+		}, slices.Concat(scoringMacros(), typedMacros(), tokenMacros())...),
 		Tables: []operator.Table{
 			rowsTable(),
 			{Fn: fnEstimate, Name: "ai_estimate", Args: []operator.Column{{Name: "statement", Type: "VARCHAR"}}, Overloads: [][]int{{0}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	duckdb "github.com/duckdb/duckdb-go-bindings"
 
+	"hyprstream/catalog"
 	"hyprstream/errs"
 	"hyprstream/inference"
 	"hyprstream/sqlfuncs/operator"
@@ -204,12 +206,16 @@ func (e *countingEngine) Embed(ctx context.Context, model string, texts []string
 	return nil
 }
 
-func (e *countingEngine) CountTokens(_ context.Context, _ string, texts []string) ([]int, error) {
-	out := make([]int, len(texts))
+func (e *countingEngine) Tokenize(_ context.Context, _ string, texts []string, _ bool) ([][]int32, error) {
+	out := make([][]int32, len(texts))
 	for i, t := range texts {
-		out[i] = len(strings.Fields(t))
+		out[i] = make([]int32, len(strings.Fields(t)))
 	}
 	return out, nil
+}
+
+func (e *countingEngine) Detokenize(_ context.Context, _ string, lists [][]int32) ([]string, error) {
+	return make([]string, len(lists)), nil
 }
 
 // Count takes words for tokens, and knows the answer to prompts that begin with "kept".
@@ -306,13 +312,28 @@ func openTestDB(t *testing.T) *testDB {
 	return d
 }
 
+// openSessions keeps dialogues in a catalog of their own, until the test ends.
+func openSessions(t *testing.T) *inference.Sessions {
+	t.Helper()
+	c, err := catalog.Open(t.TempDir(), func(sha string) string { return sha }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	s, err := inference.NewSessions(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func openTestDBWith(t *testing.T, e Engine) *testDB {
 	t.Helper()
 	d := &testDB{t: t, ctx: t.Context(), dir: t.TempDir()}
 	if duckdb.Open("", &d.db) != duckdb.StateSuccess {
 		t.Fatal("open")
 	}
-	at, err := Register(d.db, Deps{Engine: e, Registry: fakeRegistry{}, Statements: fakeStatements{}, Sessions: inference.NewSessions()})
+	at, err := Register(d.db, Deps{Engine: e, Registry: fakeRegistry{}, Statements: fakeStatements{}, Sessions: openSessions(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

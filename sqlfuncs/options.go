@@ -114,6 +114,7 @@ var options = []option{
 		return nil
 	}},
 	{"raw", "BOOLEAN", boolean(func(c *call, v bool) { c.req.Raw = v })},
+	{"special_tokens", "BOOLEAN", boolean(func(c *call, v bool) { c.req.SpecialTokens = v })},
 	{"ignore_eos", "BOOLEAN", boolean(func(c *call, v bool) { c.req.Params.IgnoreEOS = v })},
 }
 

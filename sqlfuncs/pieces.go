@@ -70,12 +70,12 @@ func (h *handler) countPieces(ctx context.Context, large []*reduction, pieces []
 	}
 	byModel := map[string]*batch{}
 	flush := func(model string, b *batch) error {
-		counts, err := h.Engine.CountTokens(ctx, model, b.texts)
+		tokens, err := h.Engine.Tokenize(ctx, model, b.texts, false)
 		if err != nil {
 			return err
 		}
-		for i, n := range counts {
-			b.of[i].tokens = max(n, 1)
+		for i, t := range tokens {
+			b.of[i].tokens = max(len(t), 1)
 		}
 		*b = batch{}
 		return nil

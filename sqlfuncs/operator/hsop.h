@@ -98,6 +98,9 @@ char *goHsReturns(uint64_t env, hs_str req);                            // type 
 char *goHsExplain(uint64_t env, hs_str req, uint64_t rows);             // what is known of a call's cost, in lines
 double goHsCost(uint64_t env, hs_str req, double *yes);                 // of a call, in no unit; yes: how often it was true
 char *goHsSpent(uint64_t op);                                           // what op's calls have cost, in lines
+// A prompt's text up to its first placeholder, that one's field, the text up to the next one and so on: each
+// a u32 length and so many bytes, size in all. NULL: err says why.
+char *goHsTemplate(uint64_t env, hs_str name, size_t *size, char **err);
 int goHsParse(uint64_t env, hs_str sql, char **err);                    // 0 not ours, 1 ours, 2 error
 int goHsRun(uint64_t env, uint64_t conn, hs_str sql, char **out);       // 0: out is the status, 1: the error
 }

@@ -35,6 +35,9 @@ type Handler interface {
 	// Returns is the type of a call's result, as type text, where its constants decide
 	// it; "" is the registered one.
 	Returns(c Call) string
+	// Template is a prompt's text, cut: up to its first placeholder, that one's field,
+	// up to the next one and so on, ending with a text.
+	Template(prompt string) (pieces []string, err error)
 	// Explain says, in lines, what is known of a call's cost before it is made;
 	// rows is how many are expected.
 	Explain(c Call, rows int64) []string

@@ -1,6 +1,7 @@
 // Putting it all into a database, at start.
 #pragma once
 #include "functions.hpp"
+#include "render.hpp"
 #include "rewrite.hpp"
 #include "rows.hpp"
 #include "stream.hpp"
@@ -167,6 +168,7 @@ extern "C" int hs_attach(void *dbp, uint64_t env, char *err, size_t errlen) {
 		info->env = env;
 		parser.parser_info = info;
 		ParserExtension::Register(config, parser);
+		ExtensionLoader(db, "hyprstream").RegisterFunction(MakeRender());
 	});
 }
 

@@ -182,6 +182,7 @@ func sameKey(model string, r *Request) string {
 	text(r.Params.Grammar)
 	if r.Schema != nil {
 		text(r.Schema.text)
+		b.WriteString(strconv.FormatBool(r.Cut))
 	}
 	p := r.Params
 	if r.Choice != nil {
@@ -284,7 +285,7 @@ func (r *row) finish(out *outcomes, c Completion) {
 	r.finished = true
 	c.Lineage = r.lineage
 	if r.req.Schema != nil && c.Err == nil {
-		c.Err = r.req.Schema.check(&c)
+		c.Err = r.req.Schema.check(&c, r.req.Cut)
 	}
 	if r.finds != nil {
 		r.finds(c)

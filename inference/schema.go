@@ -77,6 +77,7 @@ func newSchema(text string) (*Schema, error) {
 	if s.grammar, err = grammar.Of(of); err != nil {
 		return nil, fmt.Errorf("%s", strings.TrimSpace(strings.TrimPrefix(err.Error(), "JSON schema conversion failed:\n")))
 	}
+	s.grammar = afterSpace(s.grammar)
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
 	for name, check := range formats {
@@ -91,6 +92,17 @@ func newSchema(text string) (*Schema, error) {
 		return nil, fmt.Errorf("it is no JSON schema: %w", err)
 	}
 	return s, nil
+}
+
+// afterSpace lets an answer begin with a space, as a text goes on after "Answer:", and end with
+// its line: most vocabularies have words with a space before them, a base model ends its
+// lines rather than its text, and one that may do neither goes astray.
+func afterSpace(g string) string {
+	name := "whole"
+	for strings.Contains(g, name) {
+		name += "-x"
+	}
+	return `root ::= " "? ` + name + ` "\n"{0,2}` + "\n" + strings.Replace("\n"+g, "\nroot ::=", "\n"+name+" ::=", 1)
 }
 
 // noLoader keeps schemas from reading files and networks.
@@ -140,8 +152,12 @@ func inLayout(v any, layout string) error {
 
 // check says what is wrong with an answer that a model wrote under the schema: it was
 // cut off, or it is none of the schema's values.
-func (s *Schema) check(c *Completion) *errs.Error {
-	if c.FinishReason == "length" {
+func (s *Schema) check(c *Completion, cut bool) *errs.Error {
+	c.Text = strings.TrimSpace(c.Text)
+	switch {
+	case c.FinishReason == "length" && cut:
+		return nil
+	case c.FinishReason == "length":
 		return errs.New(errs.OutputInvalid, "generate",
 			"the answer was cut off after %d tokens, before its JSON was whole; raise max_tokens, or bound the lengths in the type or schema", c.CompletionTokens)
 	}

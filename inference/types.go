@@ -49,6 +49,8 @@ type Request struct {
 	// Schema binds the answer to JSON of its kind; an answer that is none is the
 	// row's failure. Not together with Params.Grammar.
 	Schema *Schema
+	// Cut takes an answer that was cut off as it is: who asks sees the finish reason.
+	Cut bool
 	// Lineage asks for the Completion's.
 	Lineage bool
 	// Reading takes the place of the prompt and the messages.

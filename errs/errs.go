@@ -27,6 +27,7 @@ const (
 	ContextOverflow   Code = "CONTEXT_OVERFLOW"   // a prompt longer than a slot's context
 	OutOfMemory       Code = "OUT_OF_MEMORY"      // a model that does not fit the memory budget
 	DiskFull          Code = "DISK_FULL"          // no room for an import
+	OutputInvalid     Code = "OUTPUT_INVALID"     // an answer that was cut off, or is not of its type or schema
 	Timeout           Code = "TIMEOUT"            // timeout_ms or the statement's deadline passed
 	Cancelled         Code = "CANCELLED"          // the client went away or asked to stop
 	EngineDied        Code = "ENGINE_DIED"        // the model's process ended while it worked

@@ -88,8 +88,9 @@ type row struct {
 	deadline time.Time
 	plain    bool
 	finished bool
-	key      *CacheKey        // under which its answer is kept; nil: it is not
-	prior    *prior           // what its answer is held against; nil: nothing
+	key      *CacheKey // under which its answer is kept; nil: it is not
+	prior    *prior    // what its answer is held against; nil: nothing
+	lineage  *Lineage
 	finds    func(Completion) // it is a prior, not one of the batch's; nil: it is one
 
 	announced, admitted bool // to the Gate
@@ -179,6 +180,9 @@ func sameKey(model string, r *Request) string {
 		b.WriteString(strconv.FormatBool(t.Answers))
 	}
 	text(r.Params.Grammar)
+	if r.Schema != nil {
+		text(r.Schema.text)
+	}
 	p := r.Params
 	if r.Choice != nil {
 		fmt.Fprint(&b, r.Choice.Label, r.Choice.Calibrate)
@@ -238,6 +242,9 @@ func (g *group) submit(ctx context.Context, l *live) error {
 			return ctx.Err()
 		}
 		req, err := g.e.request(ctx, l, r, g.adapters)
+		if r.req.Lineage {
+			r.lineage = g.lineage(l, r)
+		}
 		if err != nil {
 			r.finish(g.out, Completion{Model: g.model, Err: err})
 			continue
@@ -275,6 +282,10 @@ func (r *row) finish(out *outcomes, c Completion) {
 		return
 	}
 	r.finished = true
+	c.Lineage = r.lineage
+	if r.req.Schema != nil && c.Err == nil {
+		c.Err = r.req.Schema.check(&c)
+	}
 	if r.finds != nil {
 		r.finds(c)
 	}

@@ -16,6 +16,9 @@ type Reading struct {
 // Summary is the instruction to sum texts up.
 const Summary = "Summarize the texts below in a few sentences. Say only what they say."
 
+// Extraction is the instruction to find in a text what a type asks for.
+const Extraction = "Extract what the text below says, as JSON. Write null for what it does not say."
+
 // readingStops end the answer of a model without a chat template, which would go on
 // with further texts.
 var readingStops = []string{"\n\nText ", "\n\nPart ", "\n\nResult:"}

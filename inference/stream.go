@@ -111,6 +111,9 @@ func (s *stream) send(events []decode.Event) error {
 		text := s.trim.push(ev.Text)
 		if ev.Result != nil {
 			c := completion(s.model, s.row.plain, ev.Result)
+			if schema := s.row.req.Schema; schema != nil && c.Err == nil {
+				c.Err = schema.check(&c)
+			}
 			s.ended = true
 			if err := s.last(text, ev, &c); err != nil {
 				return err

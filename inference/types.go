@@ -46,6 +46,11 @@ type Request struct {
 	// Choice takes the place of the prompt, the messages and Continuations: its
 	// answers are scored.
 	Choice *Choice
+	// Schema binds the answer to JSON of its kind; an answer that is none is the
+	// row's failure. Not together with Params.Grammar.
+	Schema *Schema
+	// Lineage asks for the Completion's.
+	Lineage bool
 	// Reading takes the place of the prompt and the messages.
 	Reading *Reading
 }
@@ -64,9 +69,10 @@ type Completion struct {
 	Queue            time.Duration
 	Prefill          time.Duration
 	Decode           time.Duration
-	Model            string // the name it resolved to
-	Proxied          bool   // a proxy answered, which Model names
-	Cached           bool   // nothing was computed for it: the counts are those of the request that was
+	Model            string   // the name it resolved to
+	Proxied          bool     // a proxy answered, which Model names
+	Cached           bool     // nothing was computed for it: the counts are those of the request that was
+	Lineage          *Lineage // where it was asked for and a process was there to answer
 	Err              *errs.Error
 }
 

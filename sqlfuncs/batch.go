@@ -97,9 +97,9 @@ func (h *handler) batch(ctx context.Context, calls []operator.Call, done func(in
 		}
 		for n, row := range asked[i].rows {
 			if n == 1 { // nothing was computed for the others
-				c.PromptTokens, c.SharedTokens, c.CompletionTokens = 0, 0, 0
+				c.PromptTokens, c.SharedTokens, c.CompletionTokens, c.Cached = 0, 0, 0, true
 			}
-			if c.Err != nil {
+			if c.Err != nil && (calls[row].Fn != fnTry || ends(c.Err)) {
 				done(row, failure(calls[row].Fn, c.Err, fail[row]))
 			} else {
 				done(row, operator.Answer{Text: batchedFunctions[calls[row].Fn].answer(&asked[i].call, c)})

@@ -98,6 +98,9 @@ func diffAnswer(r inference.Request) (string, inference.Completion) {
 	case r.Choice != nil && strings.HasPrefix(r.Choice.Asked, diffFilterAsked):
 		predicate := strings.TrimSuffix(strings.TrimPrefix(r.Choice.Asked, diffFilterAsked), "\n\n")
 		parts, last = []string{"f", r.Model, r.Choice.Text, predicate, adapter}, len(diffYes)
+	case r.Reading != nil: // string_agg
+		c.Text = strings.Join(r.Reading.Texts, r.Reading.Instruction)
+		return strings.Join([]string{"a", r.Model, r.Reading.Instruction, strings.Join(r.Reading.Texts, "\x02")}, "\x01"), c
 	case r.Choice != nil:
 		instruction, _, _ := strings.Cut(r.Choice.Asked, "\nAnswer with exactly one")
 		parts = []string{"c", r.Model, r.Choice.Text, strings.Join(r.Choice.Answers, "\x02"), instruction, adapter}

@@ -136,6 +136,9 @@ func (d *diffDB) query(sql string) ([]string, error) {
 		defer end()
 		defer d.at.Begin(ctx, d.conn)(func() {})
 	}
+	if !d.ours {
+		sql = strings.ReplaceAll(sql, "ai_agg(", "string_agg(") // no macro is an aggregate
+	}
 	var r duckdb.Result
 	defer duckdb.DestroyResult(&r)
 	if duckdb.Query(d.conn, sql, &r) != duckdb.StateSuccess {

@@ -64,9 +64,20 @@ func (f finished) text() string {
 
 // failure is the answer to a call that failed; fail: by the wish of the call the statement does.
 func failure(fn uint16, err *errs.Error, fail bool) operator.Answer {
-	ends := fail || err.Code == errs.Cancelled
-	if fn == fnRows && !ends && err.Code != errs.BudgetExceeded {
+	switch {
+	case fail || err.Code == errs.Cancelled:
+		return operator.Answer{Err: err, Fail: true}
+	case ends(err):
+		return operator.Answer{Err: err}
+	case fn == fnRows:
 		return operator.Answer{Text: finished{Error: string(err.Code) + ": " + err.Error()}.text()}
+	case fn == fnTry:
+		return operator.Answer{Text: tried(&call{}, inference.Completion{Err: err})}
 	}
-	return operator.Answer{Err: err, Fail: ends}
+	return operator.Answer{Err: err}
+}
+
+// ends says whether a row's failure is in truth its statement's.
+func ends(err *errs.Error) bool {
+	return err.Code == errs.Cancelled || err.Code == errs.BudgetExceeded
 }

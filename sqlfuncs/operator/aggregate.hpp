@@ -3,6 +3,8 @@
 // optimizer the groups of a vector are answered in place.
 #pragma once
 #include "functions.hpp"
+#include "duckdb/common/serializer/deserializer.hpp"
+#include "duckdb/common/serializer/serializer.hpp"
 #include "duckdb/function/aggregate_function.hpp"
 #include "duckdb/planner/expression/bound_aggregate_expression.hpp"
 #include "duckdb/planner/expression/bound_window_expression.hpp"
@@ -315,6 +317,24 @@ static unique_ptr<FunctionData> BindGather(ClientContext &context, AggregateFunc
 	return std::move(bind);
 }
 
+//! DuckDB copies plans so; binding anew would miss the arguments that are constants.
+static void GatherSerialize(Serializer &out, const optional_ptr<FunctionData> data, const AggregateFunction &) {
+	auto &bind = data->Cast<GatherBindData>();
+	out.WriteProperty(100, "packed", bind.packed);
+	out.WriteProperty(101, "null", bind.null);
+	out.WriteProperty(102, "request", bind.request);
+}
+
+static unique_ptr<FunctionData> GatherDeserialize(Deserializer &in, AggregateFunction &function) {
+	auto &info = function.function_info->Cast<GatherInfo>();
+	auto bind = make_uniq<GatherBindData>(info.spec, in.Get<ClientContext &>());
+	bind->positional = info.positional;
+	bind->packed = in.ReadProperty<vector<string>>(100, "packed");
+	bind->null = in.ReadProperty<bool>(101, "null");
+	bind->request = in.ReadProperty<bool>(102, "request");
+	return std::move(bind);
+}
+
 static AggregateFunction MakeAggregate(CallSpec spec, idx_t positional) {
 	auto info = make_shared_ptr<GatherInfo>();
 	info->spec = std::move(spec);
@@ -322,6 +342,8 @@ static AggregateFunction MakeAggregate(CallSpec spec, idx_t positional) {
 	AggregateFunction f(info->spec.name, {}, LogicalType::VARCHAR, GatherSize, GatherInit, GatherUpdate, GatherCombine,
 	                    GatherFinalize, FunctionNullHandling::SPECIAL_HANDLING, nullptr, BindGather, GatherDestroy);
 	f.varargs = LogicalType::ANY;
+	f.SetSerializeCallback(GatherSerialize);
+	f.SetDeserializeCallback(GatherDeserialize);
 	f.function_info = std::move(info);
 	return f;
 }

@@ -33,6 +33,7 @@ typedef struct {
 	int lift;               // 1: may be moved into the operator
 	int free;               // 1: costs nothing worth counting
 	int early;              // 1: rows leave as soon as they are answered, in any order
+	int json;               // 1: answers are JSON of the result's type
 } hs_scalar;
 
 // A table function that streams rows from the engine. npos positional

@@ -71,6 +71,10 @@ type Scalar struct {
 	Lift    bool    // may become the operator
 	Free    bool    // costs nothing worth counting: an estimate has it computed
 	Early   bool    // rows leave as soon as they are answered, in any order
+	// JSON: answers are JSON of the result's type. An argument called returns, a
+	// constant, is then the text of that type (of the field value's, where Returns is a STRUCT);
+	// calls have its JSON schema in its place.
+	JSON bool
 }
 
 // Aggregate is an aggregate function whose groups go to the Handler: a call has the

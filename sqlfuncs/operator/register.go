@@ -103,7 +103,7 @@ func (a *arena) scalar(s Scalar) *C.hs_scalar {
 		}
 	}
 	c[0].groups, c[0].ngroups = unsafe.SliceData(groups), C.size_t(len(groups))
-	c[0].lift, c[0].free, c[0].early = flag(s.Lift), flag(s.Free), flag(s.Early)
+	c[0].lift, c[0].free, c[0].early, c[0].json = flag(s.Lift), flag(s.Free), flag(s.Early), flag(s.JSON)
 	return &c[0]
 }
 

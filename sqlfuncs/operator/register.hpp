@@ -184,6 +184,7 @@ static CallSpec SpecOf(ClientContext &context, const hs_scalar &f) {
 	spec.lift = f.lift != 0;
 	spec.free = f.free != 0;
 	spec.early = f.early != 0;
+	spec.json = f.json != 0;
 	spec.groups.assign(f.groups, f.groups + f.ngroups);
 	for (size_t i = 0; i < f.nargs; i++) {
 		spec.args.push_back(f.args[i].name);

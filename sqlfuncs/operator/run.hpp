@@ -89,6 +89,9 @@ struct InferenceRun {
 	//! the first token then, and a sample is of many rows.
 	bool whole_first;
 	bool started = false;
+	//! A row has left. The first goes by itself: a streamed result begins for its reader when DuckDB
+	//! cannot take a second chunk, however slow the rows after this one are.
+	bool given = false;
 
 	//! Reads the input until there is something to do besides.
 	enum class Input { MORE, ASLEEP, ENDED };

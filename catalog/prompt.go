@@ -139,13 +139,10 @@ func (c *Catalog) DropPrompt(name string) error {
 }
 
 func (s *Statements) createPrompt(_ context.Context, st ddl.CreatePrompt) (string, error) {
-	if st.IfNotExists {
-		if old, err := s.Catalog.FindPrompt(st.Name); err == nil {
-			return fmt.Sprintf("prompt %s already exists", old.Name), nil
-		}
-	}
 	v, added, err := s.Catalog.PutPrompt(st.Name, st.Template, st.OrReplace)
 	switch {
+	case errs.CodeOf(err) == errs.AlreadyExists && st.IfNotExists:
+		return fmt.Sprintf("prompt %s already exists", v.Name), nil
 	case err != nil:
 		return "", err
 	case !added:

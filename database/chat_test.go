@@ -65,6 +65,30 @@ func TestDialogueIsNotComputedAgain(t *testing.T) {
 	}
 }
 
+// A dialogue that parts from another one starts from what both have in common, by
+// cutting the other one's state back: also behind the real model's window of 512 tokens.
+func TestDialoguesThatPart(t *testing.T) {
+	said := map[int]string{}
+	for cache := range 2 {
+		s := open(t)
+		sql(t, s, fmt.Sprintf("CREATE MODEL m FROM '../.deps/models/gemma-3-270m-q4_k_m.gguf' WITH (context_length = 2048, prefix_cache = %d)", 64*cache))
+		for i, question := range []string{"Where do they sail?", "What do they carry?", "Who is on board?"} {
+			sql(t, s, fmt.Sprintf("SELECT chat('s%d', repeat('The ships sail over the sea at night. ', %d) || '%s', max_tokens := 12)", i, 30+40*(i/2), question))
+			shared := sql(t, s, "SELECT shared_tokens FROM ai.usage ORDER BY started_at DESC LIMIT 1")
+			if n, err := strconv.Atoi(shared); err != nil || (n > 200) != (cache > 0 && i > 0) {
+				t.Errorf("dialogue %d with a cache of %d: %s tokens shared, %v", i, 64*cache, shared, err)
+			}
+		}
+		// The first one goes on, and the long one is begun once more.
+		sql(t, s, "SELECT chat('s0', 'And then?', max_tokens := 12)")
+		sql(t, s, "SELECT chat('s3', repeat('The ships sail over the sea at night. ', 70) || 'What else?', max_tokens := 12)")
+		said[cache] = sql(t, s, "SELECT session, role, content FROM ai.messages ORDER BY session, seq")
+	}
+	if said[0] != said[1] && vnni() {
+		t.Errorf("with what was kept\n%s\nwithout\n%s", said[1], said[0])
+	}
+}
+
 // vnni: the product's kernel is used, with which a row is the same to the bit in any batch.
 func vnni() bool {
 	flags, err := os.ReadFile("/proc/cpuinfo")

@@ -107,9 +107,10 @@ func TestDialogueWithoutSnapshots(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			opt := sharing(2)
-			if name == "no room" {
+			switch name {
+			case "no room":
 				opt.PrefixBytes = 100
-			} else if name == "off" {
+			case "off":
 				opt.PrefixBytes = 0
 			}
 			l := newLoop(t, answering(m), opt)

@@ -283,7 +283,7 @@ func (r *row) finish(out *outcomes, c Completion) {
 		return
 	}
 	r.finished = true
-	c.Lineage = r.lineage
+	c.Lineage, c.Adapters = r.lineage, r.req.Adapters
 	if r.req.Schema != nil && c.Err == nil {
 		c.Err = r.req.Schema.check(&c, r.req.Cut)
 	}

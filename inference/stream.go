@@ -111,6 +111,7 @@ func (s *stream) send(events []decode.Event) error {
 		text := s.trim.push(ev.Text)
 		if ev.Result != nil {
 			c := completion(s.model, s.row.plain, ev.Result)
+			c.Adapters = s.row.req.Adapters
 			if schema := s.row.req.Schema; schema != nil && c.Err == nil {
 				c.Err = schema.check(&c, s.row.req.Cut)
 			}

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"strconv"
 	"time"
 
 	"hyprstream/errs"
@@ -19,6 +20,14 @@ type Message struct {
 type AdapterUse struct {
 	Name  string
 	Scale float32
+}
+
+// String is the use as it is written in SQL: 'polite', or 'polite:0.5'.
+func (a AdapterUse) String() string {
+	if a.Scale == 1 {
+		return a.Name
+	}
+	return a.Name + ":" + strconv.FormatFloat(float64(a.Scale), 'g', -1, 32)
 }
 
 // Request is one row. Exactly one of Prompt and Messages is used: Messages when
@@ -71,10 +80,11 @@ type Completion struct {
 	Queue            time.Duration
 	Prefill          time.Duration
 	Decode           time.Duration
-	Model            string   // the name it resolved to
-	Proxied          bool     // a proxy answered, which Model names
-	Cached           bool     // nothing was computed for it: the counts are those of the request that was
-	Lineage          *Lineage // where it was asked for and a process was there to answer
+	Model            string       // the name it resolved to
+	Adapters         []AdapterUse // as asked for
+	Proxied          bool         // a proxy answered, which Model names
+	Cached           bool         // nothing was computed for it: the counts are those of the request that was
+	Lineage          *Lineage     // where it was asked for and a process was there to answer
 	Err              *errs.Error
 }
 

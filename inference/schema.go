@@ -16,12 +16,8 @@ import (
 	"hyprstream/runtime/grammar"
 )
 
-// Bounds of JSON schemas. A hostile one must not take the process with it.
-const (
-	maxSchemaBytes = 1 << 20
-	maxSchemaDepth = 400
-	schemasKept    = 64
-)
+// schemasKept is how many schemas are remembered.
+const schemasKept = 64
 
 // Schema is what an answer that is JSON must be. Its grammar binds the model while it
 // writes; what grammars cannot say is checked afterwards. It is not changed, and may be used from any goroutine.
@@ -59,25 +55,19 @@ func ParseSchema(text string) (*Schema, error) {
 }
 
 func newSchema(text string) (*Schema, error) {
-	if len(text) > maxSchemaBytes {
-		return nil, fmt.Errorf("it has %d bytes; at most %d are possible", len(text), maxSchemaBytes)
+	of := text
+	if strings.TrimSpace(text) == "true" { // anything
+		of = "{}"
 	}
-	if err := checkDepth(text); err != nil {
-		return nil, err
+	bound, err := grammar.Of(of)
+	if err != nil {
+		return nil, fmt.Errorf("%s", strings.TrimSpace(strings.TrimPrefix(err.Error(), "JSON schema conversion failed:\n")))
 	}
 	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("it is no JSON: %w", err)
 	}
-	of := text
-	if doc == true { // anything
-		of = "{}"
-	}
-	s := &Schema{text: text}
-	if s.grammar, err = grammar.Of(of); err != nil {
-		return nil, fmt.Errorf("%s", strings.TrimSpace(strings.TrimPrefix(err.Error(), "JSON schema conversion failed:\n")))
-	}
-	s.grammar = afterSpace(s.grammar)
+	s := &Schema{text: text, grammar: afterSpace(bound)}
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
 	for name, check := range formats {
@@ -110,25 +100,6 @@ type noLoader struct{}
 
 func (noLoader) Load(url string) (any, error) {
 	return nil, fmt.Errorf("%s: only references inside the schema are followed", url)
-}
-
-func checkDepth(text string) error {
-	depth := 0
-	for d := json.NewDecoder(strings.NewReader(text)); ; {
-		t, err := d.Token()
-		if err != nil {
-			return nil //nolint:nilerr // whoever parses it says so
-		}
-		switch t {
-		case json.Delim('{'), json.Delim('['):
-			depth++
-		case json.Delim('}'), json.Delim(']'):
-			depth--
-		}
-		if depth > maxSchemaDepth {
-			return fmt.Errorf("it is nested deeper than %d", maxSchemaDepth)
-		}
-	}
 }
 
 // formats are SQL's, beside those of JSON schema.

@@ -152,10 +152,9 @@ func (b *budget) Work(w inference.Work) error {
 func (b *budget) finish(c inference.Completion) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c.Err != nil {
-		return
+	if c.Err == nil {
+		b.done++
 	}
-	b.done++
 	if c.Cached {
 		return
 	}

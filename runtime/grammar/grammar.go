@@ -3,7 +3,7 @@ package grammar
 // #cgo CPPFLAGS: -I${SRCDIR}/../../.deps/src/llama.cpp-patched/common -I${SRCDIR}/../../.deps/src/llama.cpp-patched/vendor
 // #cgo CPPFLAGS: -I${SRCDIR}/../../.deps/src/llama.cpp-patched/include -I${SRCDIR}/../../.deps/src/llama.cpp-patched/ggml/include
 // #cgo CXXFLAGS: -std=c++17 -O1 -DNDEBUG
-// #cgo LDFLAGS: -lstdc++
+// #cgo LDFLAGS: -lstdc++ -lpthread
 // #include <stdlib.h>
 // #include "shim.h"
 import "C"
@@ -16,7 +16,11 @@ import (
 // Of is the grammar of a JSON schema, given as JSON text: what it derives is valid by
 // the schema's types, fields, enumerations, patterns and lengths. What it cannot say
 // (bounds of numbers that are no integers, say) it leaves out. References are followed inside the schema only.
+// Schemas that would take the process or its time away are refused.
 func Of(schema string) (string, error) {
+	if err := check(schema); err != nil {
+		return "", err
+	}
 	s := C.CString(schema)
 	defer C.free(unsafe.Pointer(s))
 	var message *C.char

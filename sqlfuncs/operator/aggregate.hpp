@@ -30,6 +30,7 @@ struct GatherBindData : public FunctionData {
 	vector<string> packed; //! constant arguments; empty: the text, and those that the rows give
 	bool null = false;     //! a constant makes every group NULL
 	bool request = false;  //! a group gives its request, not its answer
+	bool absent = false;   //! the text is a constant NULL: one that comes is of a list_aggregate
 
 	//! A group whose argument a is NULL is NULL.
 	bool Required(idx_t a) const {
@@ -106,6 +107,9 @@ static void GatherUpdate(Vector inputs[], AggregateInputData &in, idx_t inputs_c
 		auto ix = text.sel->get_index(r);
 		if (!text.validity.RowIsValid(ix)) {
 			continue;
+		}
+		if (bind.absent) {
+			Throw("[UNSUPPORTED] " + bind.spec.name + " takes rows, not a list: SELECT " + bind.spec.name + "(…) FROM (SELECT unnest(list) AS text)");
 		}
 		auto &g = GroupOf(*UnifiedVectorFormat::GetData<GatherState *>(state)[state.sel->get_index(r)]);
 		if (inputs_count > 1) {
@@ -281,13 +285,12 @@ static unique_ptr<FunctionData> BindGather(ClientContext &context, AggregateFunc
                                            vector<unique_ptr<Expression>> &arguments) {
 	auto &info = function.function_info->Cast<GatherInfo>();
 	auto &spec = info.spec;
-	if (!arguments.empty() && arguments[0]->GetExpressionClass() == ExpressionClass::BOUND_CONSTANT &&
-	    arguments[0]->Cast<BoundConstantExpression>().value.IsNull() && arguments[0]->return_type.id() != LogicalTypeId::SQLNULL) {
-		// So list_aggregate binds; it would run, in place, while the statement is prepared.
-		throw BinderException("[UNSUPPORTED] %s takes rows, not a list: SELECT %s(…) FROM (SELECT unnest(list) AS text)", spec.name, spec.name);
-	}
+	// So list_aggregate binds; it would run, in place, while the statement is prepared.
+	bool absent = !arguments.empty() && arguments[0]->GetExpressionClass() == ExpressionClass::BOUND_CONSTANT &&
+	              arguments[0]->Cast<BoundConstantExpression>().value.IsNull();
 	auto given = SortArguments(context, info, arguments);
 	auto bind = make_uniq<GatherBindData>(spec, context);
+	bind->absent = absent;
 	bind->positional = info.positional;
 	bind->packed.resize(given.size());
 	RequestWriter check(spec.fn);
@@ -323,6 +326,7 @@ static void GatherSerialize(Serializer &out, const optional_ptr<FunctionData> da
 	out.WriteProperty(100, "packed", bind.packed);
 	out.WriteProperty(101, "null", bind.null);
 	out.WriteProperty(102, "request", bind.request);
+	out.WriteProperty(103, "absent", bind.absent);
 }
 
 static unique_ptr<FunctionData> GatherDeserialize(Deserializer &in, AggregateFunction &function) {
@@ -332,6 +336,7 @@ static unique_ptr<FunctionData> GatherDeserialize(Deserializer &in, AggregateFun
 	bind->packed = in.ReadProperty<vector<string>>(100, "packed");
 	bind->null = in.ReadProperty<bool>(101, "null");
 	bind->request = in.ReadProperty<bool>(102, "request");
+	bind->absent = in.ReadProperty<bool>(103, "absent");
 	return std::move(bind);
 }
 

@@ -140,7 +140,8 @@ struct TypeSchema {
 //! The type that text names, and its schema. Throws for the function called name.
 static LogicalType AnswerType(ClientContext &context, const string &name, const string &text, bool nulls, string &schema) {
 	try {
-		if (Parser::ParseColumnList("answer " + text).LogicalColumnCount() != 1) {
+		auto columns = Parser::ParseColumnList("answer " + text);
+		if (columns.LogicalColumnCount() != 1 || columns.GetColumn(LogicalIndex(0)).Generated() || columns.GetColumn(LogicalIndex(0)).HasDefaultValue()) {
 			throw InvalidInputException("it is more than a type");
 		}
 		auto type = TransformStringToLogicalType(text, context);

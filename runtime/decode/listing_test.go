@@ -45,7 +45,9 @@ func TestCountersAreTrue(t *testing.T) {
 }
 
 func TestPrefixesAreListed(t *testing.T) {
-	l := newLoop(t, &fake.Model{}, sharing(2))
+	opt := sharing(2)
+	opt.Info.ContextLength = 1 << 30 // what runs on for ever must outlast a slow look
+	l := newLoop(t, &fake.Model{BeforeDecode: fake.Delay(time.Millisecond)}, opt)
 	list := func() []decode.Prefix {
 		t.Helper()
 		p, err := l.Prefixes(t.Context())

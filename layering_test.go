@@ -27,6 +27,7 @@ var layers = []struct{ room, does string }{
 	{"inference", "decides what runs on which engine"},
 	{"runtime/worker", "runs one child process per model"},
 	{"runtime/llama", "binds llama.cpp"},
+	{"runtime/grammar", "turns JSON schemas into grammars"},
 	{"runtime/decode", "batches sequences over a small Backend interface"},
 	{"storage", "keeps model files by digest"},
 	{"cache", "keeps answers on disk by key"},
@@ -88,6 +89,7 @@ var forbiddenDirect = []struct {
 // cgo lists the only packages with import "C", each with what it is for.
 var cgo = map[string]string{
 	"runtime/llama":     "llama.cpp",
+	"runtime/grammar":   "llama.cpp's conversion of JSON schemas",
 	"sqlfuncs/operator": "DuckDB's C++ interface",
 	"database":          "DuckDB chunks to Arrow through the C data interface",
 }

@@ -57,18 +57,20 @@ type Adapter struct {
 	Path string `json:"-"`
 }
 
-// Catalog holds models and adapters by name. Names are found whatever their
+// Catalog holds models, adapters and prompts by name. Names are found whatever their
 // case, and keep the case they were created with. Its methods may be called from
 // several goroutines. It implements inference.Registry.
 type Catalog struct {
 	store *store
 	blob  func(sha string) string // the file of a digest
 	usage *usageLog
+	turns *together // of sessions
 
-	change sync.Mutex   // one change at a time: what was checked stays true until it is written
-	mu     sync.RWMutex // guards the maps
-	models map[string]Model
-	adapts map[string]Adapter
+	change  sync.Mutex   // one change at a time: what was checked stays true until it is written
+	mu      sync.RWMutex // guards the maps
+	models  map[string]Model
+	adapts  map[string]Adapter
+	prompts map[string][]Prompt // versions, oldest first
 }
 
 var _ inference.Registry = (*Catalog)(nil)
@@ -80,7 +82,7 @@ func Open(dir string, blob func(sha string) string, log *slog.Logger) (*Catalog,
 	if err != nil {
 		return nil, err
 	}
-	c := &Catalog{store: s, blob: blob, models: map[string]Model{}, adapts: map[string]Adapter{}}
+	c := &Catalog{store: s, blob: blob, turns: &together{store: s}, models: map[string]Model{}, adapts: map[string]Adapter{}, prompts: map[string][]Prompt{}}
 	if err := c.read(); err != nil {
 		s.close()
 		return nil, err
@@ -105,7 +107,7 @@ func (c *Catalog) read() error {
 	if err != nil {
 		return err
 	}
-	return c.store.each("adapters", func(name, doc string) error {
+	err = c.store.each("adapters", func(name, doc string) error {
 		var v Adapter
 		if err := json.Unmarshal([]byte(doc), &v); err != nil {
 			return errs.Wrap(err, errs.Internal, "catalog.Open", "the row of adapter %s is damaged", name)
@@ -114,6 +116,10 @@ func (c *Catalog) read() error {
 		c.adapts[key(v.Name)] = v
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return c.readPrompts()
 }
 
 // Close writes what is pending and closes the file.

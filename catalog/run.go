@@ -28,12 +28,13 @@ type Engine interface {
 // Cache keeps answers beyond their statement; cache.Store is one.
 type Cache interface{ Clear() error }
 
-// Statements runs CREATE, ALTER and DROP of models and adapters, and CLEAR CACHE.
+// Statements runs CREATE, ALTER and DROP of models, adapters and prompts, DROP SESSION and CLEAR CACHE.
 type Statements struct {
-	Catalog *Catalog
-	Files   Files
-	Engine  Engine
-	Cache   Cache // nil: there is none
+	Catalog   *Catalog
+	Files     Files
+	Engine    Engine
+	Cache     Cache // nil: there is none
+	Dialogues Dialogues
 	// Allow says whether a statement may read a file, and returns the path to
 	// read it by. Errors: errs.PermissionDenied naming the remedy.
 	Allow  func(path string) (string, error)
@@ -73,7 +74,7 @@ func (s *Statements) Run(ctx context.Context, sql string) (message string, err e
 	case err != nil:
 		return "", err
 	case !ours:
-		return "", errs.New(errs.Syntax, "catalog", "this is no statement about models or adapters")
+		return "", errs.New(errs.Syntax, "catalog", "this is no statement of the catalog's")
 	}
 	switch st := st.(type) {
 	case ddl.CreateModel:
@@ -86,6 +87,12 @@ func (s *Statements) Run(ctx context.Context, sql string) (message string, err e
 		return s.dropModel(ctx, st)
 	case ddl.DropAdapter:
 		return s.dropAdapter(ctx, st)
+	case ddl.CreatePrompt:
+		return s.createPrompt(ctx, st)
+	case ddl.DropPrompt:
+		return s.dropPrompt(ctx, st)
+	case ddl.DropSession:
+		return s.dropSession(ctx, st)
 	case ddl.ClearCache:
 		return s.clearCache()
 	}

@@ -24,6 +24,9 @@ const layout = `
 CREATE TABLE IF NOT EXISTS meta(name VARCHAR, doc JSON);
 CREATE TABLE IF NOT EXISTS models(name VARCHAR, doc JSON);
 CREATE TABLE IF NOT EXISTS adapters(name VARCHAR, doc JSON);
+CREATE TABLE IF NOT EXISTS prompts(name VARCHAR, doc JSON);
+CREATE TABLE IF NOT EXISTS sessions(name VARCHAR, doc JSON);
+CREATE TABLE IF NOT EXISTS messages(name VARCHAR, doc JSON);
 CREATE TABLE IF NOT EXISTS usage(name VARCHAR, doc JSON);`
 
 func openStore(path string) (*store, error) {
@@ -81,13 +84,16 @@ func (s *store) close() {
 	m.Close(&s.db)
 }
 
-// edit is one step of a change: a document to write, or, where doc is nil, to remove.
+// edit is one step of a change: a document to write, or, where doc is nil, to
+// remove. A name has one document, or a list of them where they are added.
 type edit struct {
 	table, name string
 	doc         any
+	added       bool // beside what the name has
 }
 
-func put(table, name string, doc any) edit { return edit{table, name, doc} }
+func put(table, name string, doc any) edit { return edit{table: table, name: name, doc: doc} }
+func add(table, name string, doc any) edit { return edit{table, name, doc, true} }
 func del(table, name string) edit          { return edit{table: table, name: name} }
 
 // change makes all edits in one transaction; it is on disk when change returns.
@@ -95,7 +101,7 @@ func (s *store) change(edits ...edit) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn.Ptr == nil {
-		return errs.New(errs.EngineUnavailable, "catalog", "the catalog is closed")
+		return errClosed()
 	}
 	if err := s.exec("BEGIN"); err != nil {
 		return err
@@ -110,8 +116,10 @@ func (s *store) change(edits ...edit) error {
 }
 
 func (s *store) apply(e edit) error {
-	if err := s.exec("DELETE FROM "+e.table+" WHERE name = $1", e.name); err != nil || e.doc == nil {
-		return err
+	if !e.added {
+		if err := s.exec("DELETE FROM "+e.table+" WHERE name = $1", e.name); err != nil || e.doc == nil {
+			return err
+		}
 	}
 	doc, err := json.Marshal(e.doc)
 	if err != nil {
@@ -130,6 +138,11 @@ func (s *store) exec(sql string, args ...string) error {
 		}
 		return nil
 	}
+	return s.query(&r, sql, args...)
+}
+
+// query runs a statement with arguments.
+func (s *store) query(r *m.Result, sql string, args ...string) error {
 	var p m.PreparedStatement
 	defer m.DestroyPrepare(&p)
 	if m.Prepare(s.conn, sql, &p) != m.StateSuccess {
@@ -138,11 +151,13 @@ func (s *store) exec(sql string, args ...string) error {
 	for i, a := range args {
 		m.BindVarchar(p, m.IdxT(i+1), a)
 	}
-	if m.ExecutePrepared(p, &r) != m.StateSuccess {
-		return storeError(m.ResultError(&r))
+	if m.ExecutePrepared(p, r) != m.StateSuccess {
+		return storeError(m.ResultError(r))
 	}
 	return nil
 }
+
+func errClosed() error { return errs.New(errs.EngineUnavailable, "catalog", "the catalog is closed") }
 
 func storeError(msg string) error {
 	return errs.New(errs.Internal, "catalog", "the catalog's file: %s", msg)
@@ -152,11 +167,33 @@ func storeError(msg string) error {
 func (s *store) each(table string, f func(name, doc string) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.conn.Ptr == nil {
+		return errClosed()
+	}
 	var r m.Result
 	defer m.DestroyResult(&r)
 	if m.Query(s.conn, "SELECT name, doc::VARCHAR FROM "+table+" ORDER BY rowid", &r) != m.StateSuccess {
 		return storeError(m.ResultError(&r))
 	}
+	return eachRow(r, f)
+}
+
+// eachOf reads the documents of a name, in the order in which they were added.
+func (s *store) eachOf(table, name string, f func(name, doc string) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn.Ptr == nil {
+		return errClosed()
+	}
+	var r m.Result
+	defer m.DestroyResult(&r)
+	if err := s.query(&r, "SELECT name, doc::VARCHAR FROM "+table+" WHERE name = $1 ORDER BY rowid", name); err != nil {
+		return err
+	}
+	return eachRow(r, f)
+}
+
+func eachRow(r m.Result, f func(name, doc string) error) error {
 	for {
 		chunk := m.FetchChunk(r)
 		if chunk.Ptr == nil {

@@ -27,6 +27,7 @@ func (db *DB) registerTables(conn m.Connection) error {
 	for view, t := range map[string]*table{
 		"models":   {columns: modelColumns, rows: db.modelRows},
 		"adapters": {columns: adapterColumns, rows: db.adapterRows},
+		"prompts":  {columns: promptColumns, rows: db.promptRows},
 		"engines":  {columns: engineColumns, rows: db.engineRows},
 		"prefixes": {columns: prefixColumns, rows: db.prefixRows},
 		"queries":  {columns: queryColumns, rows: db.queryRows},
@@ -95,6 +96,19 @@ func (db *DB) adapterRows() (out [][]any) {
 	return out
 }
 
+var promptColumns = []column{
+	{"name", text}, {"version", number}, {"template", text}, {"fields", texts}, {"sha256", text}, {"is_current", truth}, {"created_at", instant},
+}
+
+func (db *DB) promptRows() (out [][]any) {
+	all := db.catalog.Prompts()
+	for i, v := range all {
+		newest := i == len(all)-1 || all[i+1].Name != v.Name
+		out = append(out, []any{v.Name, int64(v.Version), v.Template, v.Fields, v.SHA256, newest, v.CreatedAt})
+	}
+	return out
+}
+
 var engineColumns = []column{
 	{"model", text}, {"state", text}, {"pid", number}, {"bytes", number}, {"slots", number}, {"busy", number}, {"queued", number},
 	{"restarts", number}, {"pinned", truth}, {"loaded_at", instant}, {"idle_since", instant},
@@ -136,13 +150,15 @@ func (db *DB) sessionRows() (out [][]any) {
 	return out
 }
 
-var messageColumns = []column{{"session", text}, {"seq", number}, {"role", text}, {"content", text}}
+var messageColumns = []column{{"session", text}, {"seq", number}, {"role", text}, {"content", text}, {"created_at", instant}}
 
 func (db *DB) messageRows() (out [][]any) {
-	for _, v := range db.dialogues.List() {
-		for i, m := range db.dialogues.Messages(v.ID) {
-			out = append(out, []any{v.ID, int64(i), m.Role, m.Content})
-		}
+	all, err := db.catalog.Messages("")
+	if err != nil {
+		db.log.Error("messages not read", "err", err)
+	}
+	for _, m := range all {
+		out = append(out, []any{m.Session, int64(m.Seq), m.Role, m.Content, m.CreatedAt})
 	}
 	return out
 }

@@ -60,7 +60,7 @@ func TestModels(t *testing.T) {
 	if got := sql(t, s, "SELECT statement LIKE '%ai.queries%', client FROM ai.queries"); got != "true|test" {
 		t.Error(got)
 	}
-	if got := sql(t, s, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'ai' ORDER BY 1"); got != "adapters\ncache\ncascades\nengines\nmessages\nmodels\nprefixes\nqueries\nsessions\nusage" {
+	if got := sql(t, s, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'ai' ORDER BY 1"); got != "adapters\ncache\ncascades\nengines\nmessages\nmodels\nprefixes\nprompts\nqueries\nsessions\nusage" {
 		t.Error(got)
 	}
 	if got := sql(t, s, "ALTER MODEL tiny UNLOAD; SELECT state FROM ai.models"); got != "unloaded" {

@@ -14,6 +14,7 @@ func TestKilled(t *testing.T) {
 	tiny(t, s)
 	sql(t, s, "CREATE TABLE t AS SELECT 1 AS a; CREATE VIEW v AS SELECT generate('tiny', 'x') AS g FROM t; ALTER MODEL tiny PIN")
 	sql(t, s, "CREATE MACRO summary(x) AS generate('tiny', x)")
+	sql(t, s, "CREATE PROMPT p AS 'one {{x}}'; CREATE OR REPLACE PROMPT p AS 'two {{x}}'; CREATE PROMPT q AS 'gone'; DROP PROMPT q")
 	sql(t, s, "BEGIN; INSERT INTO t VALUES (2)") // never committed
 
 	dir := t.TempDir()
@@ -45,6 +46,9 @@ func TestKilled(t *testing.T) {
 		t.Error(got)
 	}
 	if got := sql(t, s, "SELECT summary(a::VARCHAR) IS NOT NULL FROM t"); got != "true" {
+		t.Error(got)
+	}
+	if got := sql(t, s, "SELECT render('p', {'x': 1}), render('p@1', {'x': 1}), (SELECT count(*) FROM ai.prompts)"); got != "two 1|one 1|2" {
 		t.Error(got)
 	}
 	// A second time, after the logs were replayed and the file was closed.

@@ -78,7 +78,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{cfg: cfg, log: cfg.Logger, unlock: unlock, sessions: map[*Session]struct{}{}, dialogues: inference.NewSessions()}
+	db := &DB{cfg: cfg, log: cfg.Logger, unlock: unlock, sessions: map[*Session]struct{}{}}
 	if err := db.open(); err != nil {
 		_ = db.Close(ctx) // the first error is what counts
 		return nil, err
@@ -95,6 +95,9 @@ func (db *DB) open() error {
 	if db.catalog, err = catalog.Open(db.cfg.Dir, files.Path, db.log); err != nil {
 		return err
 	}
+	if db.dialogues, err = inference.NewSessions(db.catalog); err != nil {
+		return err
+	}
 	budget := db.cfg.MemoryBudget
 	if budget == 0 {
 		budget = int64(worker.FreeMemory())
@@ -103,7 +106,7 @@ func (db *DB) open() error {
 		Registry: db.catalog, Runtime: processes{db.cfg.Exe, db.log}, Verify: files.Verify,
 		MemoryBudget: budget, IdleTimeout: db.cfg.IdleTimeout, Logger: db.log,
 	}
-	statements := &catalog.Statements{Catalog: db.catalog, Files: files, Allow: db.allow, Logger: db.log,
+	statements := &catalog.Statements{Catalog: db.catalog, Files: files, Dialogues: db.dialogues, Allow: db.allow, Logger: db.log,
 		Memory: budget / 2} // a second model should fit beside it
 	if db.openCache(); db.cache != nil { // a nil *Store in an interface is not nil
 		cfg.Cache, statements.Cache = db.cache, db.cache
@@ -116,7 +119,7 @@ func (db *DB) open() error {
 	if err := db.openDuck(filepath.Join(db.cfg.Dir, mainFile)); err != nil {
 		return err
 	}
-	db.funcs, err = sqlfuncs.Register(db.duck, sqlfuncs.Deps{Engine: db.engine, Registry: db.catalog, Statements: statements, Sessions: db.dialogues})
+	db.funcs, err = sqlfuncs.Register(db.duck, sqlfuncs.Deps{Engine: db.engine, Registry: db.catalog, Statements: statements, Sessions: db.dialogues, Prompts: db.catalog})
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ type query struct {
 	part   float64       // how far an import or a load is, 0 to 1
 	funcs  []string
 	names  []string // models
+	adapts []string
 	learnt []sqlfuncs.Learnt
 }
 
@@ -60,6 +61,9 @@ func (q *query) Row(_ string, c inference.Completion, rows int) {
 		u.FailedRows += int64(rows)
 	}
 	q.names = addName(q.names, c.Model)
+	for _, a := range c.Adapters {
+		q.adapts = addName(q.adapts, a.String())
+	}
 	if c.Cached { // what it counts was spent before
 		u.CachedRows += int64(rows)
 		return
@@ -95,6 +99,7 @@ func (q *query) snapshot() snapshot {
 	defer q.mu.Unlock()
 	u := q.used
 	u.Function, u.Model = strings.Join(q.funcs, ", "), strings.Join(q.names, ", ")
+	u.Adapter = strings.Join(q.adapts, ", ")
 	progress := q.part
 	if u.Rows > 0 {
 		progress = float64(q.done) / float64(u.Rows)

@@ -96,6 +96,8 @@ func TestLocked(t *testing.T) {
 		{"CREATE PERSISTENT SECRET s (TYPE http, BEARER_TOKEN 'x')", "any"},
 		{"SELECT * FROM 'https://example.invalid/x.csv'", "any"},
 		{"FROM query('SELECT * FROM read_text(''@out/x.csv'')')", denied},
+		{"FROM generate_rows('a', 'SELECT content AS prompt FROM read_text(''@out/x.csv'')')", denied},
+		{"FROM generate_rows('a', 'SELECT getenv(''HOME'') AS prompt')", errs.NotFound},
 	} {
 		sql := strings.NewReplacer("@in", in, "@out", out, "@data", s.db.cfg.Dir).Replace(c.sql)
 		r, err := s.Query(t.Context(), sql)

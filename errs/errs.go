@@ -21,11 +21,13 @@ const (
 	Unsupported       Code = "UNSUPPORTED"        // valid, but not something this build can do
 	ModelNotFound     Code = "MODEL_NOT_FOUND"    // no model of that name, or no default model
 	AdapterNotFound   Code = "ADAPTER_NOT_FOUND"  // no adapter of that name for the model
+	PromptNotFound    Code = "PROMPT_NOT_FOUND"   // no prompt of that name, or no such version of it
 	InvalidModelFile  Code = "INVALID_MODEL_FILE" // truncated, foreign or absurd weights
 	DigestMismatch    Code = "DIGEST_MISMATCH"    // a stored file is no longer what was imported
 	ContextOverflow   Code = "CONTEXT_OVERFLOW"   // a prompt longer than a slot's context
 	OutOfMemory       Code = "OUT_OF_MEMORY"      // a model that does not fit the memory budget
 	DiskFull          Code = "DISK_FULL"          // no room for an import
+	OutputInvalid     Code = "OUTPUT_INVALID"     // an answer that was cut off, or is not of its type or schema
 	Timeout           Code = "TIMEOUT"            // timeout_ms or the statement's deadline passed
 	Cancelled         Code = "CANCELLED"          // the client went away or asked to stop
 	EngineDied        Code = "ENGINE_DIED"        // the model's process ended while it worked

@@ -25,6 +25,7 @@ var grpcCodes = map[errs.Code]codes.Code{
 	errs.Unauthenticated:   codes.Unauthenticated,
 	errs.Unsupported:       codes.Unimplemented,
 	errs.ModelNotFound:     codes.NotFound,
+	errs.PromptNotFound:    codes.NotFound,
 	errs.AdapterNotFound:   codes.NotFound,
 	errs.InvalidModelFile:  codes.InvalidArgument,
 	errs.DigestMismatch:    codes.DataLoss,

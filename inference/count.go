@@ -12,6 +12,7 @@ import (
 type Counted struct {
 	Tokens []decode.Token // of the prompt, as the model would get them
 	Most   int            // tokens that its answer may have; 0 where none is written
+	Limit  int            // tokens that prompt and answer may have together; 0: not known
 	Prior  []decode.Token // of a prompt without a text that is computed for this request and others
 	Cached bool           // nothing would be computed: the cache, or an equal request of the call, has the answer
 	Err    *errs.Error
@@ -66,10 +67,10 @@ func (g *group) count(ctx context.Context, l *live) (map[*row]Counted, error) {
 	known := g.known(l, reqs, rows)
 	limit := l.info.ContextLength
 	err := l.eachPrompt(ctx, reqs, func(i int, tokens []decode.Token) {
-		c := Counted{Tokens: tokens, Cached: known[i]}
+		c := Counted{Tokens: tokens, Cached: known[i], Limit: limit}
 		switch {
 		case limit > 0 && len(tokens) >= limit:
-			c = Counted{Err: errs.New(errs.ContextOverflow, "count", "the prompt has %d tokens and the model's slots hold %d", len(tokens), limit)}
+			c = Counted{Limit: limit, Err: errs.New(errs.ContextOverflow, "count", "the prompt has %d tokens and the model's slots hold %d", len(tokens), limit)}
 		case len(tokens) == 0:
 			c.Tokens = []decode.Token{-1} // the model begins somewhere
 		}

@@ -23,7 +23,7 @@ type Process interface {
 	Embed(ctx context.Context, texts []string, sink func(worker.Vector)) error
 	Tokenize(ctx context.Context, texts [][]decode.Segment, addBOS bool) ([][]decode.Token, error)
 	TokenizeWhole(ctx context.Context, texts []string) ([][]decode.Token, error)
-	Detokenize(ctx context.Context, tokens []decode.Token) (string, error)
+	Detokenize(ctx context.Context, lists [][]decode.Token) ([]string, error)
 	Info() decode.Info
 	Stats(ctx context.Context) (decode.Stats, error)
 	Prefixes(ctx context.Context) ([]decode.Prefix, error)

@@ -356,21 +356,17 @@ func TestRowsOfACancelledStatement(t *testing.T) {
 func TestTokens(t *testing.T) {
 	h := &host{answering: func(_ context.Context, n, i int, _ decode.Request) bool { return n == 1 }}
 	e, _ := engine(t, h) // the first process dies at the first question
-	counts, err := e.CountTokens(t.Context(), "a", []string{"", "abc", "é"})
-	if err != nil || fmt.Sprint(counts) != "[0 3 2]" {
-		t.Errorf("%v, %v", counts, err)
+	tokens, err := e.Tokenize(t.Context(), "a", []string{"", "abc", "é"}, false)
+	if err != nil || fmt.Sprint(tokens) != "[[] [97 98 99] [195 169]]" {
+		t.Errorf("%v, %v", tokens, err)
 	}
-	if counts, err := e.CountTokens(t.Context(), "b", nil); err != nil || len(counts) != 0 || h.starts.Load() != 2 {
-		t.Errorf("no texts: %v, %v, %d starts", counts, err, h.starts.Load())
+	if none, err := e.Tokenize(t.Context(), "b", nil, false); err != nil || len(none) != 0 || h.starts.Load() != 2 {
+		t.Errorf("no texts: %v, %v, %d starts", none, err, h.starts.Load())
 	}
-	tokens, err := e.Tokenize(t.Context(), "", "hi")
-	if err != nil {
-		t.Fatal(err)
+	if texts, err := e.Detokenize(t.Context(), "", tokens[:2]); err != nil || fmt.Sprintf("%q", texts) != `["" "abc"]` {
+		t.Errorf("%q, %v", texts, err)
 	}
-	if text, err := e.Detokenize(t.Context(), "a", tokens); err != nil || text != "hi" {
-		t.Errorf("%q, %v", text, err)
-	}
-	if _, err := e.Detokenize(t.Context(), "a", []int32{5000}); errs.CodeOf(err) != errs.InvalidArgument {
+	if _, err := e.Detokenize(t.Context(), "a", [][]int32{{1}, {5000}}); errs.CodeOf(err) != errs.InvalidArgument || !strings.Contains(err.Error(), "token 5000") {
 		t.Errorf("an unknown token: %v", err)
 	}
 }

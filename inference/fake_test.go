@@ -245,12 +245,14 @@ func (p *process) TokenizeWhole(ctx context.Context, texts []string) ([][]decode
 	return p.Tokenize(ctx, segments, false)
 }
 
-func (p *process) Detokenize(_ context.Context, tokens []decode.Token) (string, error) {
-	var b []byte
-	for _, t := range tokens {
-		b = append(b, byte(t))
+func (p *process) Detokenize(_ context.Context, lists [][]decode.Token) ([]string, error) {
+	out := make([]string, len(lists))
+	for i, tokens := range lists {
+		for _, t := range tokens {
+			out[i] += string(rune(t))
+		}
 	}
-	return string(b), nil
+	return out, nil
 }
 
 func (p *process) Info() decode.Info { return p.host.info }

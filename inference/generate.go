@@ -88,8 +88,9 @@ type row struct {
 	deadline time.Time
 	plain    bool
 	finished bool
-	key      *CacheKey        // under which its answer is kept; nil: it is not
-	prior    *prior           // what its answer is held against; nil: nothing
+	key      *CacheKey // under which its answer is kept; nil: it is not
+	prior    *prior    // what its answer is held against; nil: nothing
+	lineage  *Lineage
 	finds    func(Completion) // it is a prior, not one of the batch's; nil: it is one
 
 	announced, admitted bool // to the Gate
@@ -170,12 +171,24 @@ func sameKey(model string, r *Request) string {
 			text(s)
 		}
 	}
+	if t := r.Reading; t != nil {
+		text(t.Instruction)
+		b.WriteString(strconv.Itoa(len(t.Texts)))
+		for _, s := range t.Texts {
+			text(s)
+		}
+		b.WriteString(strconv.FormatBool(t.Answers))
+	}
 	text(r.Params.Grammar)
+	if r.Schema != nil {
+		text(r.Schema.text)
+		b.WriteString(strconv.FormatBool(r.Cut))
+	}
 	p := r.Params
 	if r.Choice != nil {
 		fmt.Fprint(&b, r.Choice.Label, r.Choice.Calibrate)
 	}
-	fmt.Fprint(&b, r.Messages == nil, r.Choice == nil, r.Raw, r.Logprobs, r.Timeout, r.Adapters, r.Cache,
+	fmt.Fprint(&b, r.Messages == nil, r.Choice == nil, r.Reading == nil, r.Raw, r.SpecialTokens, r.Logprobs, r.Timeout, r.Adapters, r.Cache,
 		p.MaxTokens, p.TopP, p.TopK, p.MinP, p.RepeatPenalty, p.IgnoreEOS)
 	return b.String()
 }
@@ -230,6 +243,9 @@ func (g *group) submit(ctx context.Context, l *live) error {
 			return ctx.Err()
 		}
 		req, err := g.e.request(ctx, l, r, g.adapters)
+		if r.req.Lineage {
+			r.lineage = g.lineage(l, r)
+		}
 		if err != nil {
 			r.finish(g.out, Completion{Model: g.model, Err: err})
 			continue
@@ -267,6 +283,10 @@ func (r *row) finish(out *outcomes, c Completion) {
 		return
 	}
 	r.finished = true
+	c.Lineage, c.Adapters = r.lineage, r.req.Adapters
+	if r.req.Schema != nil && c.Err == nil {
+		c.Err = r.req.Schema.check(&c, r.req.Cut)
+	}
 	if r.finds != nil {
 		r.finds(c)
 	}

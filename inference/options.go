@@ -19,6 +19,12 @@ func normalise(req *Request) *errs.Error {
 	if req.Params.MaxTokens == 0 {
 		req.Params.MaxTokens = DefaultMaxTokens
 	}
+	if req.Schema != nil {
+		if req.Params.Grammar != "" {
+			return bad("grammar and json_schema are both given; give one")
+		}
+		req.Params.Grammar = req.Schema.grammar
+	}
 	if err := req.Params.Check(); err != nil {
 		return err
 	}

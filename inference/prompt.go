@@ -21,7 +21,7 @@ const (
 type prompt struct {
 	segments []decode.Segment
 	addBOS   bool
-	plain    bool // a plain dialogue: stops at plainStop, the answer is trimmed
+	plain    bool // no chat template, but a question: stops where the next one would come, the answer is trimmed
 
 	continuations []string // to be scored; nil: an answer is to be written
 }
@@ -30,12 +30,18 @@ type prompt struct {
 // is to be scored after it.
 func (l *live) prompt(req *Request) (prompt, *errs.Error) {
 	c := req.Choice
+	templated := !req.Raw && (l.template != nil || l.broken != nil)
 	switch {
+	case req.Reading != nil && templated:
+		return l.question(&Request{Messages: req.Reading.chat(), System: req.System})
+	case req.Reading != nil:
+		text := req.Reading.plain(req.System)
+		return prompt{segments: []decode.Segment{{Text: text}}, addBOS: true, plain: true}, nil
 	case c == nil:
 		p, err := l.question(req)
 		p.continuations = req.Continuations
 		return p, err
-	case req.Raw || l.template == nil && l.broken == nil:
+	case !templated:
 		text, answers := c.plain()
 		return prompt{segments: []decode.Segment{{Text: text}}, addBOS: true, continuations: answers}, nil
 	}
@@ -49,7 +55,7 @@ func (l *live) question(req *Request) (prompt, *errs.Error) {
 	messages := req.Messages
 	switch {
 	case messages == nil && (req.Raw || l.model.Options.ChatTemplate == "" && l.info.ChatTemplate == "" && req.System == ""):
-		return prompt{segments: []decode.Segment{{Text: req.Prompt}}, addBOS: true}, nil
+		return l.whole(req.Prompt, req.SpecialTokens, false), nil
 	case messages == nil:
 		messages = []Message{{Role: "user", Content: req.Prompt}}
 	}
@@ -57,18 +63,27 @@ func (l *live) question(req *Request) (prompt, *errs.Error) {
 		messages = withSystem(messages, req.System)
 	}
 	if req.Raw || l.template == nil && l.broken == nil {
-		return prompt{segments: []decode.Segment{{Text: plainDialogue(messages)}}, addBOS: true, plain: true}, nil
+		return l.whole(plainDialogue(messages), req.SpecialTokens, true), nil
 	}
 	if l.broken != nil {
 		return prompt{}, l.broken
 	}
-	segments, err := l.template.segments(messages)
+	segments, err := l.template.segments(messages, req.SpecialTokens)
 	if err != nil {
 		return prompt{}, l.templateError(err)
 	}
-	bos, first := l.info.BOS, segments[0]
-	written := bos != "" && first.Special && strings.HasPrefix(first.Text, bos)
-	return prompt{segments: segments, addBOS: !written}, nil
+	return prompt{segments: segments, addBOS: !l.beginsItself(segments[0])}, nil
+}
+
+// whole is a prompt without a template.
+func (l *live) whole(text string, special, plain bool) prompt {
+	s := decode.Segment{Text: text, Special: special}
+	return prompt{segments: []decode.Segment{s}, addBOS: !l.beginsItself(s), plain: plain}
+}
+
+// beginsItself says that the beginning-of-sequence token is written out in the first segment.
+func (l *live) beginsItself(first decode.Segment) bool {
+	return l.info.BOS != "" && first.Special && strings.HasPrefix(first.Text, l.info.BOS)
 }
 
 // withSystem puts text before a dialogue's own system message, or makes one.
@@ -173,14 +188,15 @@ func (t *chatTemplate) suspicious(content string) bool {
 // token. Texts that hold nothing like one stay in one piece with the template's
 // own text, so that the whole tokenizes as it did in training. The others are
 // rendered as marks, which keep their surrounding white space for the template
-// to trim, and put in afterwards as segments of their own.
-func (t *chatTemplate) segments(messages []Message) ([]decode.Segment, error) {
+// to trim, and put in afterwards as segments of their own. With special none is
+// guarded.
+func (t *chatTemplate) segments(messages []Message, special bool) ([]decode.Segment, error) {
 	if t.foldSystem {
 		messages = fold(messages)
 	}
 	var guarded []int
 	for i, m := range messages {
-		if t.suspicious(m.Content) {
+		if !special && t.suspicious(m.Content) {
 			guarded = append(guarded, i)
 		}
 	}

@@ -25,9 +25,9 @@ func (e *Engine) request(ctx context.Context, l *live, r *row, known map[Adapter
 		return decode.Request{}, err
 	}
 	r.plain = p.plain
-	out := decode.Request{Prompt: p.segments, AddBOS: p.addBOS, Params: r.req.Params, Logprobs: r.req.Logprobs, Continuations: p.continuations}
-	if p.plain && !slices.Contains(out.Params.Stop, plainStop) {
-		out.Params.Stop = append(slices.Clone(out.Params.Stop), plainStop)
+	out := decode.Request{Prompt: p.segments, AddBOS: p.addBOS, Params: r.req.Params, Logprobs: r.req.Logprobs, Keep: r.req.Keep, Continuations: p.continuations}
+	if p.plain {
+		out.Params.Stop = withStops(out.Params.Stop, plainStops(r.req))
 	}
 	if out.Adapters, err = e.resolve(ctx, l.model.Name, r.req.Adapters, known); err != nil {
 		return decode.Request{}, err
@@ -39,6 +39,25 @@ func (e *Engine) request(ctx context.Context, l *live, r *row, known map[Adapter
 		out.Deadline = r.deadline
 	}
 	return out, nil
+}
+
+// plainStops end the answer of a model without a chat template: there its next
+// question would come.
+func plainStops(req *Request) []string {
+	if req.Reading != nil {
+		return readingStops
+	}
+	return []string{plainStop}
+}
+
+func withStops(stops, more []string) []string {
+	stops = slices.Clone(stops)
+	for _, s := range more {
+		if !slices.Contains(stops, s) {
+			stops = append(stops, s)
+		}
+	}
+	return stops
 }
 
 // resolve finds the files of adapters, each checked against its digest the

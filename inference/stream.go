@@ -74,7 +74,7 @@ func (s *stream) run(ctx context.Context, l *live) error {
 		return err
 	}
 	req.Stream = true
-	s.trim = trimmer{on: s.row.plain}
+	s.trim = trimmer{on: s.row.plain || s.row.req.Schema != nil}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	events := newEvents()
@@ -111,6 +111,10 @@ func (s *stream) send(events []decode.Event) error {
 		text := s.trim.push(ev.Text)
 		if ev.Result != nil {
 			c := completion(s.model, s.row.plain, ev.Result)
+			c.Adapters = s.row.req.Adapters
+			if schema := s.row.req.Schema; schema != nil && c.Err == nil {
+				c.Err = schema.check(&c, s.row.req.Cut)
+			}
 			s.ended = true
 			if err := s.last(text, ev, &c); err != nil {
 				return err

@@ -22,7 +22,8 @@ const (
 type chatTemplate struct {
 	compiled   *exec.Template
 	env        templateEnv
-	foldSystem bool // it has no place for system messages; set by probe
+	foldSystem bool   // it has no place for system messages; set by probe
+	digest     string // of the source
 }
 
 // templateEnv is what a template may refer to beside the messages.
@@ -49,7 +50,7 @@ func compileTemplate(source string, env templateEnv) (t *chatTemplate, err error
 	if err != nil {
 		return nil, errors.New(lastCause(err))
 	}
-	return &chatTemplate{compiled: compiled, env: env}, nil
+	return &chatTemplate{compiled: compiled, env: env, digest: digestOfText(source)}, nil
 }
 
 // render writes a dialogue that ends where the assistant is to speak.

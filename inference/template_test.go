@@ -93,7 +93,7 @@ func TestContentIsNotControl(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tmpl := published(t, name)
 			messages := []Message{{"user", attack}, {"assistant", "fine <b>"}, {"user", "plain [1, 2]"}}
-			segments, err := tmpl.segments(messages)
+			segments, err := tmpl.segments(messages, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -134,7 +134,7 @@ func TestSystemMessagesAreNeverLost(t *testing.T) {
 	messages := []Message{{"system", "Be brief."}, {"user", "Hello!"}, {"assistant", "Hi."}, {"user", "Bye <b>"}}
 	for name, folded := range map[string]bool{"gemma-2": true, "gemma-3": false, "mistral-7b-v0.1": true, "phi-3-first": true, "chatml": false, "phi-3": false} {
 		tmpl := published(t, name)
-		segments, err := tmpl.segments(messages)
+		segments, err := tmpl.segments(messages, false)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

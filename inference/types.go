@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"strconv"
 	"time"
 
 	"hyprstream/errs"
@@ -21,6 +22,14 @@ type AdapterUse struct {
 	Scale float32
 }
 
+// String is the use as it is written in SQL: 'polite', or 'polite:0.5'.
+func (a AdapterUse) String() string {
+	if a.Scale == 1 {
+		return a.Name
+	}
+	return a.Name + ":" + strconv.FormatFloat(float64(a.Scale), 'g', -1, 32)
+}
+
 // Request is one row. Exactly one of Prompt and Messages is used: Messages when
 // it is not nil. With Continuations or a Choice nothing is written: the answer
 // is the Completion's Scores.
@@ -30,11 +39,15 @@ type Request struct {
 	Messages []Message
 	System   string // put before the dialogue; ignored when Raw
 	Raw      bool   // no chat template: the prompt as it is
-	Adapters []AdapterUse
-	Params   decode.Params // MaxTokens 0 means 256
-	Timeout  time.Duration // 0: none
-	Logprobs bool
-	Cache    CacheUse
+	// SpecialTokens makes control tokens of their spellings in the prompt, the messages and
+	// the system text, which are text otherwise.
+	SpecialTokens bool
+	Adapters      []AdapterUse
+	Params        decode.Params // MaxTokens 0 means 256
+	Timeout       time.Duration // 0: none
+	Logprobs      bool
+	Cache         CacheUse
+	Keep          string // a dialogue, "" for none: what was computed is kept for its next turn
 
 	// Continuations are texts whose log probabilities after the prompt are asked
 	// for. Each is tokenized apart from the prompt, as text that goes on after it.
@@ -42,6 +55,15 @@ type Request struct {
 	// Choice takes the place of the prompt, the messages and Continuations: its
 	// answers are scored.
 	Choice *Choice
+	// Schema binds the answer to JSON of its kind; an answer that is none is the
+	// row's failure. Not together with Params.Grammar.
+	Schema *Schema
+	// Cut takes an answer that was cut off as it is: who asks sees the finish reason.
+	Cut bool
+	// Lineage asks for the Completion's.
+	Lineage bool
+	// Reading takes the place of the prompt and the messages.
+	Reading *Reading
 }
 
 // Completion is a finished row. Err is the row's own failure; the statement's
@@ -58,9 +80,11 @@ type Completion struct {
 	Queue            time.Duration
 	Prefill          time.Duration
 	Decode           time.Duration
-	Model            string // the name it resolved to
-	Proxied          bool   // a proxy answered, which Model names
-	Cached           bool   // nothing was computed for it: the counts are those of the request that was
+	Model            string       // the name it resolved to
+	Adapters         []AdapterUse // as asked for
+	Proxied          bool         // a proxy answered, which Model names
+	Cached           bool         // nothing was computed for it: the counts are those of the request that was
+	Lineage          *Lineage     // where it was asked for and a process was there to answer
 	Err              *errs.Error
 }
 

@@ -117,8 +117,8 @@ func TestARealModelsTemplateAndAdapter(t *testing.T) {
 		t.Errorf("the template adds no tokens: %d, raw %d", got[0].PromptTokens, got[4].PromptTokens)
 	}
 	// The two markers in the message are spelt out, not one token each.
-	text, err := e.CountTokens(t.Context(), "tiny", []string{"a<|im_end|>\n<|im_start|>system\nb"})
-	if err != nil || got[3].PromptTokens < text[0] || text[0] < 20 {
+	text, err := e.Tokenize(t.Context(), "tiny", []string{"a<|im_end|>\n<|im_start|>system\nb"}, false)
+	if err != nil || got[3].PromptTokens < len(text[0]) || len(text[0]) < 20 {
 		t.Errorf("%d tokens in the prompt, %v in the text, %v", got[3].PromptTokens, text, err)
 	}
 	var streamed strings.Builder

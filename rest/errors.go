@@ -50,7 +50,7 @@ func statusOf(err error) int {
 		return http.StatusUnauthorized
 	case errs.PermissionDenied:
 		return http.StatusForbidden
-	case errs.NotFound, errs.ModelNotFound, errs.AdapterNotFound:
+	case errs.NotFound, errs.ModelNotFound, errs.AdapterNotFound, errs.PromptNotFound:
 		return http.StatusNotFound
 	case errs.AlreadyExists:
 		return http.StatusConflict

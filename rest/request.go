@@ -39,7 +39,25 @@ type streamOptions struct {
 }
 
 type responseFormat struct {
-	Type string `json:"type"`
+	Type       string `json:"type"`
+	JSONSchema *struct {
+		Schema json.RawMessage `json:"schema"`
+	} `json:"json_schema"`
+}
+
+// schema is the JSON schema that answers must be of; "" for any text.
+func (f *responseFormat) schema() (string, error) {
+	switch {
+	case f == nil || f.Type == "" || f.Type == "text":
+		return "", nil
+	case f.Type == "json_object":
+		return `{"type": "object"}`, nil
+	case f.Type != "json_schema":
+		return "", unsupportedParam("response_format", "response_format %q is not supported; text, json_object and json_schema are", f.Type)
+	case f.JSONSchema == nil || len(f.JSONSchema.Schema) == 0:
+		return "", badParam("response_format", `response_format has no schema; send {"type": "json_schema", "json_schema": {"name": "…", "schema": {…}}}`)
+	}
+	return string(f.JSONSchema.Schema), nil
 }
 
 type chatRequest struct {
@@ -188,10 +206,9 @@ func (s *sampling) check() error {
 		return badParam("temperature", "temperature must be between 0 and 2, not %g", *s.Temperature)
 	case s.TopP != nil && (*s.TopP <= 0 || *s.TopP > 1):
 		return badParam("top_p", "top_p must be above 0 and at most 1, not %g", *s.TopP)
-	case s.ResponseFormat != nil && s.ResponseFormat.Type != "" && s.ResponseFormat.Type != "text":
-		return unsupportedParam("response_format", "response_format %q is not supported; only text is", s.ResponseFormat.Type)
 	}
-	return nil
+	_, err := s.ResponseFormat.schema()
+	return err
 }
 
 func (c *chatRequest) check() error {

@@ -135,6 +135,9 @@ func (st *statement) sampling(s *sampling, choices bool) {
 	if len(s.Stop) > 0 {
 		st.option("stop", st.list(s.Stop))
 	}
+	if schema, _ := s.ResponseFormat.schema(); schema != "" { // check has seen its error
+		st.option("json_schema", st.bind(schema))
+	}
 	if len(s.Adapter) > 0 {
 		st.option("adapter", st.list(s.Adapter))
 	}

@@ -2,6 +2,7 @@ package sqlfuncs
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"io"
 	"math"
 	"os"
@@ -92,7 +93,7 @@ func (a *answers) close() {
 	*a = answers{full: true}
 }
 
-// A record is: u32 bytes that follow, then text, error code, error message, model,
+// A record is: u32 bytes that follow, then text, error code, error message, model, finish reason, lineage,
 // each u32 length and bytes, then the scores, float64 each. Little endian.
 func appendRecord(b []byte, c inference.Completion) []byte {
 	start := len(b)
@@ -110,6 +111,13 @@ func appendRecord(b []byte, c inference.Completion) []byte {
 		text("")
 	}
 	text(c.Model)
+	text(c.FinishReason)
+	if c.Lineage == nil {
+		text("")
+	} else {
+		doc, _ := json.Marshal(c.Lineage) //nolint:errchkjson // names and numbers
+		text(string(doc))
+	}
 	for _, s := range c.Scores {
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(s))
 	}
@@ -130,7 +138,11 @@ func readRecord(b []byte) (c inference.Completion) {
 	if code != "" {
 		c.Err = errs.New(errs.Code(code), "generate", "%s", message)
 	}
-	c.Model = text()
+	c.Model, c.FinishReason = text(), text()
+	if doc := text(); doc != "" {
+		c.Lineage = &inference.Lineage{}
+		_ = json.Unmarshal([]byte(doc), c.Lineage) // as it was written
+	}
 	for ; len(b) >= 8; b = b[8:] {
 		c.Scores = append(c.Scores, math.Float64frombits(binary.LittleEndian.Uint64(b)))
 	}

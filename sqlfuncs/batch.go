@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"hyprstream/errs"
 	"hyprstream/inference"
 	"hyprstream/sqlfuncs/operator"
 )
@@ -52,7 +51,7 @@ func (h *handler) batch(ctx context.Context, calls []operator.Call, done func(in
 		fail[i] = r.fail
 		switch {
 		case err != nil:
-			done(i, operator.Answer{Err: asError(err), Fail: r.fail})
+			done(i, failure(c.Fn, asError(err), r.fail))
 			continue
 		case !b.ask(&r):
 			done(i, operator.Answer{Null: true})
@@ -96,9 +95,12 @@ func (h *handler) batch(ctx context.Context, calls []operator.Call, done func(in
 		if batchedFunctions[first].asks == fnFilter && c.Err == nil {
 			h.verdicts.add(asked[i].req.Model, asked[i].predicate, yes(&asked[i].call, c) > 0.5)
 		}
-		for _, row := range asked[i].rows {
-			if c.Err != nil {
-				done(row, operator.Answer{Err: c.Err, Fail: fail[row] || c.Err.Code == errs.Cancelled})
+		for n, row := range asked[i].rows {
+			if n == 1 { // nothing was computed for the others
+				c.PromptTokens, c.SharedTokens, c.CompletionTokens, c.Cached = 0, 0, 0, true
+			}
+			if c.Err != nil && (calls[row].Fn != fnTry || ends(c.Err)) {
+				done(row, failure(calls[row].Fn, c.Err, fail[row]))
 			} else {
 				done(row, operator.Answer{Text: batchedFunctions[calls[row].Fn].answer(&asked[i].call, c)})
 			}

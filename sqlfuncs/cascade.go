@@ -71,7 +71,18 @@ func (h *handler) ask(ctx context.Context, asked []request, done func(i int, c i
 			return err
 		}
 	}
-	return generate(ctx, h.Engine, asked, plain, done)
+	var groups, single []int
+	for _, i := range plain {
+		if asked[i].req.Reading != nil {
+			groups = append(groups, i)
+		} else {
+			single = append(single, i)
+		}
+	}
+	if err := generate(ctx, h.Engine, asked, single, done); err != nil || len(groups) == 0 {
+		return err
+	}
+	return h.reduce(ctx, asked, groups, done)
 }
 
 // generate asks the model for the given rows of asked.

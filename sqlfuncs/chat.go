@@ -2,6 +2,7 @@ package sqlfuncs
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	"hyprstream/errs"
@@ -52,6 +53,10 @@ func (h *handler) turn(ctx context.Context, session string, c operator.Call) ope
 		r.req.Model = t.Model
 	}
 	m, err := h.Registry.Model(r.req.Model)
+	if errs.CodeOf(err) == errs.ModelNotFound && t.Model != "" && r.req.Model == t.Model {
+		err = errs.New(errs.ModelNotFound, "chat", "session %q was held with model %q, which was dropped; create the model again, or begin anew: DROP SESSION '%s'",
+			session, t.Model, strings.ReplaceAll(session, "'", "''"))
+	}
 	if err == nil && t.Model != "" && t.Model != m.Name {
 		err = errs.New(errs.InvalidArgument, "chat", "session %q belongs to model %q, not %q; use another session", session, t.Model, m.Name)
 	}
@@ -59,7 +64,7 @@ func (h *handler) turn(ctx context.Context, session string, c operator.Call) ope
 		return operator.Answer{Err: asError(err), Fail: r.fail}
 	}
 	said := inference.Message{Role: "user", Content: r.req.Prompt}
-	r.req.Model, r.req.Prompt, r.req.Messages = m.Name, "", append(t.Messages, said)
+	r.req.Model, r.req.Prompt, r.req.Messages, r.req.Keep = m.Name, "", append(t.Messages, said), session
 	var answer inference.Completion
 	err = h.Engine.Generate(ctx, []inference.Request{r.req}, func(_ int, c inference.Completion) { answer = c })
 	if err == nil && answer.Err != nil {
@@ -69,6 +74,8 @@ func (h *handler) turn(ctx context.Context, session string, c operator.Call) ope
 	if err != nil {
 		return operator.Answer{Err: asError(err), Fail: r.fail}
 	}
-	t.Say(m.Name, said, inference.Message{Role: "assistant", Content: answer.Text})
+	if err := t.Say(m.Name, said, inference.Message{Role: "assistant", Content: answer.Text}); err != nil {
+		return operator.Answer{Err: asError(err), Fail: r.fail}
+	}
 	return operator.Answer{Text: answer.Text}
 }

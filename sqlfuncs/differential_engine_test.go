@@ -98,6 +98,9 @@ func diffAnswer(r inference.Request) (string, inference.Completion) {
 	case r.Choice != nil && strings.HasPrefix(r.Choice.Asked, diffFilterAsked):
 		predicate := strings.TrimSuffix(strings.TrimPrefix(r.Choice.Asked, diffFilterAsked), "\n\n")
 		parts, last = []string{"f", r.Model, r.Choice.Text, predicate, adapter}, len(diffYes)
+	case r.Reading != nil: // string_agg
+		c.Text = strings.Join(r.Reading.Texts, r.Reading.Instruction)
+		return strings.Join([]string{"a", r.Model, r.Reading.Instruction, strings.Join(r.Reading.Texts, "\x02")}, "\x01"), c
 	case r.Choice != nil:
 		instruction, _, _ := strings.Cut(r.Choice.Asked, "\nAnswer with exactly one")
 		parts = []string{"c", r.Model, r.Choice.Text, strings.Join(r.Choice.Answers, "\x02"), instruction, adapter}
@@ -160,12 +163,16 @@ func (e *diffEngine) Embed(ctx context.Context, model string, texts []string, do
 	return e.shuffled(ctx, keys, func(i int) { done(i, answers[i]) })
 }
 
-func (e *diffEngine) CountTokens(_ context.Context, _ string, texts []string) ([]int, error) {
-	out := make([]int, len(texts))
+func (e *diffEngine) Tokenize(_ context.Context, _ string, texts []string, _ bool) ([][]int32, error) {
+	out := make([][]int32, len(texts))
 	for i, t := range texts {
-		out[i] = len(t) / 3
+		out[i] = make([]int32, len(t)/3)
 	}
 	return out, nil
+}
+
+func (e *diffEngine) Detokenize(_ context.Context, _ string, lists [][]int32) ([]string, error) {
+	return make([]string, len(lists)), nil
 }
 
 // diffMacros are the functions in plain SQL, for a database that has none of ours.

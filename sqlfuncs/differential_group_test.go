@@ -19,9 +19,9 @@ func (g *generator) aggregate(typ byte, r relation, s scope) string {
 		if r.key != nil {
 			key := strings.Join(r.key, ", ")
 			of = append(of,
-				choice{"string_agg ORDER BY", 3, func() string {
+				choice{"string_agg ORDER BY", 4, func() string {
 					by := g.maybe(40, func() string { return x(text) + g.one("", " DESC") + ", " })
-					return "string_agg(" + x(text) + ", ',' ORDER BY " + by + key + ")"
+					return g.one("string_agg(", "ai_agg(") + x(text) + ", ',' ORDER BY " + by + key + ")"
 				}},
 				choice{"list ORDER BY", 1, func() string { return "list(" + x(text) + " ORDER BY " + key + ")" }})
 			if len(r.key) == 1 {
@@ -138,7 +138,7 @@ func (g *generator) window(typ byte, r relation, s scope) string {
 	over := func(sql string) string { return sql + " OVER (" + partition + by + frame + ")" }
 	switch {
 	case typ == text && total && g.chance(60):
-		return over(g.one("lag(", "lead(", "first_value(", "last_value(") + x(text) + ")")
+		return over(g.one("lag("+x(text), "lead("+x(text), "first_value("+x(text), "last_value("+x(text), "ai_agg("+x(text)+", ','") + ")")
 	case typ == text:
 		return over(aggregate("max(", text))
 	case typ == integer64 && total && g.chance(50):

@@ -187,6 +187,8 @@ func TestDifferentialRegressions(t *testing.T) {
 		"SELECT CASE WHEN b AND ai_filter(p, 'what?') THEN 1::BIGINT END FROM u",
 		"SELECT count(*) FILTER (WHERE b AND ai_filter(p, 'what?')) FROM u",
 		"SELECT id FROM u WHERE (b AND ai_filter(p, 'what?')) OR (k IS NULL AND d > 0)",
+		// DuckDB copies the plan of a common table expression, functions with it.
+		"WITH c AS NOT MATERIALIZED (SELECT b, ai_agg(p, ',' ORDER BY id) AS s, count(*) AS n FROM u GROUP BY b) SELECT x.s, y.s FROM c x JOIN c y ON x.n = y.n",
 		// A pipeline that is over before it asks its source, and rounds of a recursion with operators of their own.
 		"SELECT a1.id FROM t a1 JOIN w a2 ON a1.p = a2.p WHERE ai_filter(a1.s, 'is it?') AND (SELECT count(*) FROM u q WHERE q.k = a2.id AND ai_filter(q.p || q.s, 'what?')) > a1.id",
 		"WITH RECURSIVE r AS (SELECT 1 AS n, p FROM u UNION ALL SELECT n + 1, generate('m', generate('m', p)) FROM r WHERE n < 4 AND ai_filter(p, 'what?')) SELECT n, p FROM r",

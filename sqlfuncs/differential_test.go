@@ -14,7 +14,6 @@ import (
 
 	duckdb "github.com/duckdb/duckdb-go-bindings"
 
-	"hyprstream/inference"
 	"hyprstream/sqlfuncs/operator"
 )
 
@@ -53,7 +52,7 @@ func (d *diffDB) open() error {
 	}
 	setup := append([]string{"SET threads = 2"}, diffMacros()...)
 	if d.ours {
-		at, err := Register(d.db, Deps{Engine: d.engine, Registry: fakeRegistry{}, Statements: fakeStatements{}, Sessions: inference.NewSessions()})
+		at, err := Register(d.db, Deps{Engine: d.engine, Registry: fakeRegistry{}, Statements: fakeStatements{}})
 		if err != nil {
 			return err
 		}
@@ -136,6 +135,9 @@ func (d *diffDB) query(sql string) ([]string, error) {
 		ctx, end := WithStatement(context.Background(), filepath.Dir(d.file))
 		defer end()
 		defer d.at.Begin(ctx, d.conn)(func() {})
+	}
+	if !d.ours {
+		sql = strings.ReplaceAll(sql, "ai_agg(", "string_agg(") // no macro is an aggregate
 	}
 	var r duckdb.Result
 	defer duckdb.DestroyResult(&r)

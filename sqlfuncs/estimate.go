@@ -173,6 +173,7 @@ func (h *handler) estimate(ctx context.Context, c operator.Call, row func([]*str
 type cost struct {
 	cached, prompt, shared, most int
 	counted                      bool // the numbers above are known
+	more                         bool // and not all: answers are asked about again
 	seconds                      *string
 	notes                        []string
 }
@@ -181,10 +182,9 @@ func (h *handler) count(ctx context.Context, g *estimated) (c cost, err error) {
 	if g.function == "chat" {
 		return cost{notes: []string{"a dialogue's turns depend on the answers in it: prompts are not counted"}}, nil
 	}
-	reqs := make([]inference.Request, len(g.asked))
-	texts := make([]string, len(g.asked))
-	for i, a := range g.asked {
-		reqs[i], texts[i] = a.req, a.req.Prompt
+	reqs, of, err := h.requests(ctx, g, &c)
+	if err != nil {
+		return c, err
 	}
 	var prompts [][]decode.Token
 	computed := 0
@@ -195,10 +195,10 @@ func (h *handler) count(ctx context.Context, g *estimated) (c cost, err error) {
 		}
 		switch {
 		case n.Err != nil:
-			g.failed += g.asked[i].calls - 1
+			g.failed += of[i].calls - 1
 			g.fail(n.Err)
 		case n.Cached:
-			c.cached += g.asked[i].calls
+			c.cached += of[i].calls
 		default:
 			computed++
 			prompts = append(prompts, n.Tokens)
@@ -207,14 +207,59 @@ func (h *handler) count(ctx context.Context, g *estimated) (c cost, err error) {
 		}
 	}
 	if g.function == "embed" {
-		err = h.Engine.CountTexts(ctx, g.model, texts, each)
+		err = h.Engine.CountTexts(ctx, g.model, promptsOfRequests(reqs), each)
 	} else {
 		err = h.Engine.Count(ctx, reqs, each)
 		c.shared = inference.Shared(prompts)
 	}
-	c.counted = true
+	c.counted = !c.more
 	h.price(ctx, g, computed, &c)
 	return c, err
+}
+
+// requests are those that a group's calls come to, and which call each is of. Of
+// texts that are read in parts the first level is counted.
+func (h *handler) requests(ctx context.Context, g *estimated, c *cost) (reqs []inference.Request, of []*asked, err error) {
+	var open []*reduction
+	for _, a := range g.asked {
+		if a.req.Reading != nil {
+			open = append(open, &reduction{req: a.req})
+			continue
+		}
+		reqs, of = append(reqs, a.req), append(of, a)
+	}
+	if len(open) == 0 {
+		return reqs, of, nil
+	}
+	if err := h.divide(ctx, open); err != nil {
+		return nil, nil, err
+	}
+	several := 0
+	for i, r := range open {
+		if r.total.Err != nil {
+			g.failed += g.asked[i].calls - 1
+			g.fail(r.total.Err)
+			continue
+		}
+		for _, texts := range r.parts {
+			reqs, of = append(reqs, r.of(texts)), append(of, g.asked[i])
+		}
+		if len(r.parts) > 1 {
+			several++
+		}
+	}
+	if c.more = several > 0; c.more {
+		c.notes = append(c.notes, fmt.Sprintf("%d groups are read in parts: what combines the partial answers is not counted", several))
+	}
+	return reqs, of, nil
+}
+
+func promptsOfRequests(reqs []inference.Request) []string {
+	texts := make([]string, len(reqs))
+	for i, r := range reqs {
+		texts[i] = r.Prompt
+	}
+	return texts
 }
 
 // price puts in the seconds, where the model's speed is known.
@@ -255,7 +300,7 @@ func (c *cost) cells(g *estimated, complete bool) []*string {
 	}
 	out := []*string{&g.function, &g.model, adapter, num(g.rows), num(len(g.asked)), nil, nil, nil, nil, c.seconds,
 		truth(complete && c.counted), nil}
-	if c.counted {
+	if c.counted || c.more {
 		out[5], out[6], out[7] = num(c.cached), num(c.prompt), num(c.shared)
 		if writing[g.function] {
 			out[8] = num(c.most)

@@ -25,6 +25,10 @@ func nameOf(fn uint16) string {
 		return "embed"
 	case fnCountTokens:
 		return "count_tokens"
+	case fnTokenize:
+		return "tokenize"
+	case fnDetokenize:
+		return "detokenize"
 	}
 	return batchedFunctions[fn].name
 }

@@ -63,7 +63,7 @@ func modelAndText(text string) string {
 var chatOptions = func() []option {
 	opts := []option{{"model", "VARCHAR", func(c *call, a operator.Arg) error { c.req.Model = a.Text; return nil }}}
 	for _, o := range options {
-		if o.name != "messages" && o.name != "raw" {
+		if o.name != "messages" && o.name != "raw" && o.name != "special_tokens" {
 			opts = append(opts, o)
 		}
 	}
@@ -92,13 +92,14 @@ func generateMacro() string {
 }
 
 // macro gives the inner function __name its named options, after the first ones,
-// of which those before onlyNamed go by position.
-func macro(name, first string, args []string, opts []option) string {
+// of which those before onlyNamed go by position. last are arguments that come after the options.
+func macro(name, first string, args []string, opts []option, last ...string) string {
 	params := []string{first}
 	for _, o := range opts {
 		params = append(params, o.name+" := NULL") // of any type: the inner function says best what is wrong with one
 		args = append(args, o.name)
 	}
+	args = append(args, last...)
 	return fmt.Sprintf("CREATE MACRO %s(%s) AS __%[1]s(%[3]s)", name, strings.Join(params, ", "), strings.Join(args, ", "))
 }
 
@@ -121,17 +122,16 @@ func functions() operator.Functions {
 			{Fn: fnChat, Name: "__chat", Returns: "VARCHAR", Groups: [][]int{{0}, {1}},
 				Args: append([]operator.Column{{Name: "session", Type: "VARCHAR"}, {Name: "message", Type: "VARCHAR"}}, named(chatOptions)...)},
 			{Fn: fnEmbed, Name: "__embed", Args: columns("text", embedOptions), Returns: "FLOAT[]", Lift: true, Groups: [][]int{{0}, {1}}},
-			{Fn: fnCountTokens, Name: "__count_tokens", Args: columns("text", nil), Returns: "BIGINT", Free: true,
-				Groups: [][]int{{0}, {1}}},
-		}, scoringScalars()...),
+		}, slices.Concat(scoringScalars(), typedScalars(), tokenScalars(), []operator.Scalar{rowsScalar()})...),
+		Aggregates: aggregates(),
 		Macros: append([]string{
 			generateMacro(),
 			macro("chat", "session, message, "+onlyNamed, []string{"session", "message"}, chatOptions),
 			macro("embed", modelAndText("text")+", "+onlyNamed, []string{"model", "text"}, embedOptions),
 			similarityMacro,
-			"CREATE MACRO count_tokens(" + modelAndText("text") + ") AS __count_tokens(model, text)",
-		}, scoringMacros()...),
+		}, slices.Concat(scoringMacros(), typedMacros(), tokenMacros())...),
 		Tables: []operator.Table{
+			rowsTable(),
 			{Fn: fnEstimate, Name: "ai_estimate", Args: []operator.Column{{Name: "statement", Type: "VARCHAR"}}, Overloads: [][]int{{0}},
 				Query: true, Columns: estimateColumns},
 			{Fn: fnGenerateTable, Name: "generate", Args: columns("prompt", tableOptions), Overloads: [][]int{{}, {1}, {0, 1}},

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strconv"
 	"sync"
 
 	duckdb "github.com/duckdb/duckdb-go-bindings"
@@ -19,7 +18,8 @@ type Engine interface {
 	Generate(ctx context.Context, reqs []inference.Request, done func(i int, c inference.Completion)) error
 	Stream(ctx context.Context, req inference.Request, chunk func(inference.Chunk) error) error
 	Embed(ctx context.Context, model string, texts []string, done func(i int, v inference.Embedding)) error
-	CountTokens(ctx context.Context, model string, texts []string) ([]int, error)
+	Tokenize(ctx context.Context, model string, texts []string, special bool) ([][]int32, error)
+	Detokenize(ctx context.Context, model string, lists [][]int32) ([]string, error)
 	Count(ctx context.Context, reqs []inference.Request, each func(i int, c inference.Counted)) error
 	CountTexts(ctx context.Context, model string, texts []string, each func(i int, c inference.Counted)) error
 	Rate(ctx context.Context, model string) (inference.Rate, error)
@@ -31,12 +31,20 @@ type Statements interface {
 	Run(ctx context.Context, sql string) (status string, err error)
 }
 
+// Prompts are the texts of CREATE PROMPT; *catalog.Catalog has them.
+type Prompts interface {
+	// Template is a prompt's text, cut at its placeholders: up to the first one, its
+	// field, up to the next one and so on, ending with a text.
+	Template(name string) (pieces []string, err error)
+}
+
 // Deps is what the functions work with.
 type Deps struct {
 	Engine     Engine
 	Registry   inference.Registry // checks names at prepare
 	Statements Statements
 	Sessions   *inference.Sessions // of chat
+	Prompts    Prompts             // of render
 }
 
 // Register puts the functions, the operator and the statements into db. Detach
@@ -53,6 +61,8 @@ type handler struct {
 
 func (h *handler) Parse(sql string) (bool, error) { return h.Statements.Parse(sql) }
 
+func (h *handler) Template(prompt string) ([]string, error) { return h.Prompts.Template(prompt) }
+
 func (h *handler) Exec(ctx context.Context, sql string) (string, error) {
 	return h.Statements.Run(ctx, sql)
 }
@@ -63,7 +73,9 @@ func optionsOf(fn uint16) []option {
 		return generateOptions
 	case fnGenerateTable:
 		return tableOptions
-	case fnCountTokens:
+	case fnCountTokens, fnTokenize:
+		return tokenOptions
+	case fnDetokenize:
 		return nil
 	case fnChat:
 		return chatOptions
@@ -164,8 +176,10 @@ func (h *handler) run(ctx context.Context, calls []operator.Call, done func(int,
 	switch fn {
 	case fnEmbed:
 		return h.embed(ctx, calls, done)
-	case fnCountTokens:
-		return h.countTokens(ctx, calls, done)
+	case fnCountTokens, fnTokenize:
+		return h.tokenize(ctx, calls, done)
+	case fnDetokenize:
+		return h.detokenize(ctx, calls, done)
 	case fnChat:
 		return h.chat(ctx, calls, done)
 	}
@@ -203,29 +217,6 @@ func (h *handler) both(ctx context.Context, calls []operator.Call, one, other []
 		}
 	}
 	return cmp.Or(failed[0], failed[1])
-}
-
-func (h *handler) countTokens(ctx context.Context, calls []operator.Call, done func(int, operator.Answer)) error {
-	byModel := map[string][]int{}
-	for i := range calls {
-		calls[i].Args = arguments(calls[i])
-		model := calls[i].Args[0].Text
-		byModel[model] = append(byModel[model], i)
-	}
-	for model, idx := range byModel {
-		texts := make([]string, len(idx))
-		for i, at := range idx {
-			texts[i] = calls[at].Args[1].Text
-		}
-		counts, err := h.Engine.CountTokens(ctx, model, texts)
-		if err != nil {
-			return err
-		}
-		for i, at := range idx {
-			done(at, operator.Answer{Text: strconv.Itoa(counts[i])})
-		}
-	}
-	return nil
 }
 
 func asError(err error) *errs.Error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	duckdb "github.com/duckdb/duckdb-go-bindings"
 
+	"hyprstream/catalog"
 	"hyprstream/errs"
 	"hyprstream/inference"
 	"hyprstream/sqlfuncs/operator"
@@ -29,6 +31,8 @@ type countingEngine struct {
 	backwards bool           // the last of a batch is answered first
 	answered  map[string]int // by model
 	cancelled int
+	limit     int            // of the context, in words
+	brief     bool           // the answer for a group is how many words were read
 	streaming int            // streams that run
 	meanwhile int            // batches that came while one ran
 	rate      inference.Rate // what is said to have been measured; set before the engine works
@@ -65,9 +69,24 @@ func (e *countingEngine) ask(ctx context.Context, texts []string) error {
 
 func promptsOf(reqs []inference.Request) (texts []string) {
 	for _, r := range reqs {
-		texts = append(texts, r.Prompt)
+		texts = append(texts, promptOf(r))
 	}
 	return texts
+}
+
+// promptOf joins the texts that a group is asked about; of an instruction of one word
+// and each text's place it is said what they are.
+func promptOf(r inference.Request) string {
+	if g := r.Reading; g != nil {
+		if len(g.Texts) == 1 && strings.HasPrefix(g.Texts[0], "fail") {
+			return g.Texts[0]
+		}
+		if g.Answers {
+			return g.Instruction + "(" + strings.Join(g.Texts, " & ") + ")"
+		}
+		return g.Instruction + "(" + strings.Join(g.Texts, " + ") + ")"
+	}
+	return r.Prompt
 }
 
 func (e *countingEngine) Generate(ctx context.Context, reqs []inference.Request, done func(int, inference.Completion)) error {
@@ -89,6 +108,7 @@ func (e *countingEngine) Generate(ctx context.Context, reqs []inference.Request,
 			i = len(reqs) - 1 - i
 		}
 		r := reqs[i]
+		r.Prompt = promptOf(r)
 		if step > 0 {
 			select {
 			case <-time.After(step):
@@ -101,6 +121,9 @@ func (e *countingEngine) Generate(ctx context.Context, reqs []inference.Request,
 		}
 		c := inference.Completion{Text: "<" + r.Model + ":" + r.Prompt + ">", FinishReason: "stop", Model: r.Model,
 			PromptTokens: len(strings.Fields(r.Prompt)), CompletionTokens: 1}
+		if e.brief && r.Reading != nil {
+			c.Text = fmt.Sprintf("%d", c.PromptTokens)
+		}
 		for _, m := range r.Messages {
 			c.Text += m.Role + "=" + m.Content + ";"
 		}
@@ -183,12 +206,16 @@ func (e *countingEngine) Embed(ctx context.Context, model string, texts []string
 	return nil
 }
 
-func (e *countingEngine) CountTokens(_ context.Context, _ string, texts []string) ([]int, error) {
-	out := make([]int, len(texts))
+func (e *countingEngine) Tokenize(_ context.Context, _ string, texts []string, _ bool) ([][]int32, error) {
+	out := make([][]int32, len(texts))
 	for i, t := range texts {
-		out[i] = len(strings.Fields(t))
+		out[i] = make([]int32, len(strings.Fields(t)))
 	}
 	return out, nil
+}
+
+func (e *countingEngine) Detokenize(_ context.Context, _ string, lists [][]int32) ([]string, error) {
+	return make([]string, len(lists)), nil
 }
 
 // Count takes words for tokens, and knows the answer to prompts that begin with "kept".
@@ -197,7 +224,8 @@ func (e *countingEngine) Count(_ context.Context, reqs []inference.Request, each
 		if r.Choice != nil {
 			r.Prompt = r.Choice.Text
 		}
-		c := inference.Counted{Tokens: wordTokens(r.Prompt), Cached: strings.HasPrefix(r.Prompt, "kept")}
+		r.Prompt = promptOf(r)
+		c := inference.Counted{Limit: e.limit, Tokens: wordTokens(r.Prompt), Cached: strings.HasPrefix(r.Prompt, "kept")}
 		if r.Continuations == nil && r.Choice == nil {
 			c.Most = max(r.Params.MaxTokens, 1)
 		}
@@ -284,13 +312,28 @@ func openTestDB(t *testing.T) *testDB {
 	return d
 }
 
+// openSessions keeps dialogues in a catalog of their own, until the test ends.
+func openSessions(t *testing.T) *inference.Sessions {
+	t.Helper()
+	c, err := catalog.Open(t.TempDir(), func(sha string) string { return sha }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	s, err := inference.NewSessions(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func openTestDBWith(t *testing.T, e Engine) *testDB {
 	t.Helper()
 	d := &testDB{t: t, ctx: t.Context(), dir: t.TempDir()}
 	if duckdb.Open("", &d.db) != duckdb.StateSuccess {
 		t.Fatal("open")
 	}
-	at, err := Register(d.db, Deps{Engine: e, Registry: fakeRegistry{}, Statements: fakeStatements{}, Sessions: inference.NewSessions()})
+	at, err := Register(d.db, Deps{Engine: e, Registry: fakeRegistry{}, Statements: fakeStatements{}, Sessions: openSessions(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,8 +20,10 @@ type call struct {
 	choices int  // n, for FROM generate
 	null    bool // nothing to infer
 
+	texts                  []string // of a group
 	labels                 []string // of a classification
 	calibrate              inference.Calibration
+	typed                  bool // the value is JSON of a type
 	instruction, predicate string
 	second                 string // of a match
 	target                 target // of a cascade
@@ -97,6 +99,7 @@ var options = []option{
 	}},
 	{"stop", "VARCHAR[]", func(c *call, a operator.Arg) error { c.req.Params.Stop = a.List; return nil }},
 	{"grammar", "VARCHAR", func(c *call, a operator.Arg) error { c.req.Params.Grammar = a.Text; return nil }},
+	{"json_schema", "VARCHAR", setSchema},
 	{"timeout_ms", "BIGINT", integer("timeout_ms", 1, math.MaxInt32, func(c *call, v int64) {
 		c.req.Timeout = time.Duration(v) * time.Millisecond
 	})},
@@ -111,7 +114,13 @@ var options = []option{
 		return nil
 	}},
 	{"raw", "BOOLEAN", boolean(func(c *call, v bool) { c.req.Raw = v })},
+	{"special_tokens", "BOOLEAN", boolean(func(c *call, v bool) { c.req.SpecialTokens = v })},
 	{"ignore_eos", "BOOLEAN", boolean(func(c *call, v bool) { c.req.Params.IgnoreEOS = v })},
+}
+
+func setSchema(c *call, a operator.Arg) (err error) {
+	c.req.Schema, err = inference.ParseSchema(a.Text)
+	return err
 }
 
 // cacheOption is of the functions whose answers are whole: generate, as a value
@@ -155,7 +164,7 @@ func setAdapters(c *call, a operator.Arg) error {
 // arguments puts model and text where they belong when only the text was given.
 func arguments(c operator.Call) []operator.Arg {
 	args := c.Args
-	if _, scoring := batchedFunctions[c.Fn]; scoring && c.Fn != fnGenerate {
+	if _, scoring := batchedFunctions[c.Fn]; scoring && c.Fn != fnGenerate && c.Fn != fnTry {
 		return args // these have no such short form
 	}
 	if args[1].Kind != operator.Text || args[1].Text != onlyText {
@@ -184,7 +193,7 @@ func read(c operator.Call, opts []option) (out call, known bool, err error) {
 		case 0:
 			out.req.Model = a.Text // chat: the session's name, which chat replaces
 		case 1:
-			out.req.Prompt = a.Text
+			out.req.Prompt, out.texts = a.Text, a.List
 		default:
 			if err := opts[i-2].set(&out, a); err != nil {
 				return out, known, err
@@ -195,6 +204,9 @@ func read(c operator.Call, opts []option) (out call, known bool, err error) {
 		if err := out.target.check(c.Fn); err != nil {
 			return out, known, err
 		}
+	}
+	if out.req.Schema != nil && out.req.Params.Grammar != "" {
+		return out, known, invalid("grammar and json_schema, or a type, are both given; give one of them")
 	}
 	p := out.req.Params
 	p.MaxTokens = max(p.MaxTokens, 1) // 0 is the default; the option itself was checked

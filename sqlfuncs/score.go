@@ -12,7 +12,7 @@ import (
 // The functions that score instead of writing. What the model is asked, word by
 // word, is inference.Classify's and inference.Filter's.
 var (
-	logprobOptions  = append([]option{continuationOption}, pick("adapter", "system", "timeout_ms", "on_error", "raw", "cache")...)
+	logprobOptions  = append([]option{continuationOption}, pick("adapter", "system", "timeout_ms", "on_error", "raw", "special_tokens", "cache")...)
 	classifyOptions = append([]option{labelsOption, instructionOption, calibrateOption}, pick("adapter", "timeout_ms", "on_error", "raw", "cache")...)
 	filterOptions   = append([]option{predicateOption}, pick("adapter", "timeout_ms", "on_error", "raw", "cache")...)
 	cascadedFilter  = append(slices.Clone(filterOptions), cascadeOptions...)

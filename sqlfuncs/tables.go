@@ -27,6 +27,7 @@ func (h *handler) stream(ctx context.Context, c operator.Call, row func([]*strin
 	if err != nil || r.null {
 		return err
 	}
+	r.req.Cut = true // finish_reason says so
 	if c.Fn == fnGenerateTable {
 		return h.choices(ctx, r, row)
 	}

@@ -10,19 +10,26 @@ import (
 	"hyprstream/errs"
 )
 
-// maxText bounds a statement; what is longer is not one of ours.
-const maxText = 1 << 20
+// maxText bounds a statement, in bytes.
+const maxText = 16 << 20
 
 var parser = participle.MustBuild[root](
-	participle.Lexer(lexer.MustSimple([]lexer.SimpleRule{
-		{Name: "Space", Pattern: `[\s\x{feff}]+`},
-		{Name: "Comment", Pattern: `--[^\n]*|/\*(?s:.*?)\*/`},
-		{Name: "String", Pattern: `'(?:''|[^'])*'`},
-		{Name: "Quoted", Pattern: `"(?:""|[^"])*"`},
-		{Name: "Number", Pattern: `[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?`},
-		{Name: "Ident", Pattern: `[\pL_][\pL\pN_$]*`},
-		{Name: "Assign", Pattern: `:=|=>|=`},
-		{Name: "Punct", Pattern: `[(),;]`},
+	participle.Lexer(lexer.MustStateful(lexer.Rules{
+		"Root": {
+			{Name: "Space", Pattern: `[\s\x{feff}]+`},
+			{Name: "Comment", Pattern: `--[^\n]*|/\*(?s:.*?)\*/`},
+			{Name: "String", Pattern: `'(?:''|[^'])*'`},
+			{Name: "Quoted", Pattern: `"(?:""|[^"])*"`},
+			{Name: "Number", Pattern: `[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?`},
+			{Name: "Ident", Pattern: `[\pL_][\pL\pN_$]*`},
+			{Name: "Assign", Pattern: `:=|=>|=`},
+			{Name: "Punct", Pattern: `[(),;]`},
+			{Name: "Dollar", Pattern: `\$([\pL_][\pL\pN_]*|)\$`, Action: lexer.Push("Dollar")},
+		},
+		"Dollar": { // $tag$ text $tag$
+			{Name: "DollarEnd", Pattern: `\$\1\$`, Action: lexer.Pop()},
+			{Name: "DollarText", Pattern: `[^$]+|\$`},
+		},
 	})),
 	participle.Elide("Space", "Comment"),
 	participle.CaseInsensitive("Ident"),
@@ -40,7 +47,8 @@ type root struct {
 type create struct {
 	OrReplace bool           `parser:"( @'OR' 'REPLACE' )?"`
 	Model     *createModel   `parser:"( 'MODEL' @@"`
-	Adapter   *createAdapter `parser:"| 'ADAPTER' @@ )"`
+	Adapter   *createAdapter `parser:"| 'ADAPTER' @@"`
+	Prompt    *createPrompt  `parser:"| 'PROMPT' @@ )"`
 }
 
 type createModel struct {
@@ -57,6 +65,18 @@ type createAdapter struct {
 	Path        *text     `parser:"'FROM' ( @String"`
 	Parts       []*part   `parser:"| '(' @@ ( ',' @@ )* ')' )"`
 	Options     []*option `parser:"( 'WITH' '(' ( @@ ( ',' @@ )* )? ')' )?"`
+}
+
+type createPrompt struct {
+	IfNotExists bool    `parser:"( @'IF' 'NOT' 'EXISTS' )?"`
+	Name        name    `parser:"@( Ident | Quoted ) 'AS'"`
+	Text        *text   `parser:"( @String"`
+	Dollar      *dollar `parser:"| @@ )"`
+}
+
+// dollar is a string as $$…$$ or $tag$…$tag$, in which nothing is escaped.
+type dollar struct {
+	Parts []string `parser:"Dollar @DollarText* DollarEnd"`
 }
 
 type part struct {
@@ -80,9 +100,16 @@ type alter struct {
 }
 
 type drop struct {
-	Kind     string `parser:"@( 'MODEL' | 'ADAPTER' )"`
-	IfExists bool   `parser:"( @'IF' 'EXISTS' )?"`
-	Name     name   `parser:"@( Ident | Quoted )"`
+	Kind     string       `parser:"( @( 'MODEL' | 'ADAPTER' | 'PROMPT' )"`
+	IfExists bool         `parser:"( @'IF' 'EXISTS' )?"`
+	Name     name         `parser:"@( Ident | Quoted )"`
+	Session  *dropSession `parser:"| 'SESSION' @@ )"`
+}
+
+type dropSession struct {
+	IfExists bool  `parser:"( @'IF' 'EXISTS' )?"`
+	Name     *name `parser:"( @( Ident | Quoted )"`
+	ID       *text `parser:"| @String )"`
 }
 
 // name is an identifier, quoted or not.
@@ -117,6 +144,9 @@ func Parse(sql string) (st Statement, ours bool, err error) {
 	if usage == "" {
 		return nil, false, nil
 	}
+	if len(sql) > maxText {
+		return nil, true, errs.New(errs.Syntax, "", "the statement has %d bytes and may have %d", len(sql), maxText)
+	}
 	tree, err := parser.ParseString("", sql)
 	if err != nil {
 		return nil, true, syntaxError(err, usage)
@@ -145,10 +175,17 @@ func (r *root) statement() Statement {
 		return AlterModel{string(r.Alter.Name), SetDefault}
 	case r.Alter != nil:
 		return AlterModel{string(r.Alter.Name), Action(strings.ToUpper(r.Alter.Action))}
-	case r.Drop != nil && strings.EqualFold(r.Drop.Kind, "MODEL"):
-		return DropModel{string(r.Drop.Name), r.Drop.IfExists}
 	case r.Drop != nil:
-		return DropAdapter{string(r.Drop.Name), r.Drop.IfExists}
+		return r.Drop.statement()
+	case r.Create.Prompt != nil:
+		c := r.Create.Prompt
+		out := CreatePrompt{Name: string(c.Name), OrReplace: r.Create.OrReplace, IfNotExists: c.IfNotExists}
+		if c.Text != nil {
+			out.Template = string(*c.Text)
+		} else {
+			out.Template = strings.Join(c.Dollar.Parts, "")
+		}
+		return out
 	case r.Create.Model != nil:
 		c := r.Create.Model
 		return CreateModel{string(c.Name), string(c.Path), r.Create.OrReplace, c.IfNotExists, optionsOf(c.Options)}
@@ -163,6 +200,22 @@ func (r *root) statement() Statement {
 		out.Parts = append(out.Parts, Part{string(p.Name), p.Scale})
 	}
 	return out
+}
+
+func (d *drop) statement() Statement {
+	if s := d.Session; s != nil && s.Name != nil {
+		return DropSession{string(*s.Name), s.IfExists}
+	} else if s != nil {
+		return DropSession{string(*s.ID), s.IfExists}
+	}
+	switch name := string(d.Name); strings.ToUpper(d.Kind) {
+	case "MODEL":
+		return DropModel{name, d.IfExists}
+	case "PROMPT":
+		return DropPrompt{name, d.IfExists}
+	default:
+		return DropAdapter{name, d.IfExists}
+	}
 }
 
 func optionsOf(list []*option) (out []Option) {

@@ -20,12 +20,20 @@ func TestParse(t *testing.T) {
 			Name: "polite", Model: "gemma", Path: "a.gguf", Options: []Option{{"scale", Number, "-0.5e1", 1, 59}}},
 		"CREATE ADAPTER blend FOR MODEL gemma FROM (polite 0.7, \"t e\")": CreateAdapter{
 			Name: "blend", Model: "gemma", Parts: []Part{{"polite", "0.7"}, {"t e", ""}}},
-		"ALTER MODEL gemma load":        AlterModel{"gemma", Load},
-		"ALTER MODEL gemma SET DEFAULT": AlterModel{"gemma", SetDefault},
-		"DROP MODEL IF EXISTS gemma":    DropModel{"gemma", true},
-		"drop adapter \"if\" ;":         DropAdapter{"if", false},
-		"/* all */ clear Cache;":        ClearCache{},
-		"DROP MODEL модель":             DropModel{"модель", false},
+		"ALTER MODEL gemma load":                            AlterModel{"gemma", Load},
+		"ALTER MODEL gemma SET DEFAULT":                     AlterModel{"gemma", SetDefault},
+		"DROP MODEL IF EXISTS gemma":                        DropModel{"gemma", true},
+		"drop adapter \"if\" ;":                             DropAdapter{"if", false},
+		"/* all */ clear Cache;":                            ClearCache{},
+		"CREATE PROMPT p AS 'it''s {{x}}'":                  CreatePrompt{Name: "p", Template: "it's {{x}}"},
+		"create or replace prompt \"a b\" as $$it's $1$$;":  CreatePrompt{Name: "a b", Template: "it's $1", OrReplace: true},
+		"CREATE PROMPT IF NOT EXISTS p AS $q$ $$ -- $q $q$": CreatePrompt{Name: "p", Template: " $$ -- $q ", IfNotExists: true},
+		"CREATE PROMPT p AS $$$$":                           CreatePrompt{Name: "p"},
+		"DROP SESSION 'it''s x'":                            DropSession{"it's x", false},
+		"drop session if exists \"a b\"":                    DropSession{"a b", true},
+		"DROP SESSION Abc":                                  DropSession{"Abc", false},
+		"DROP PROMPT IF EXISTS p":                           DropPrompt{"p", true},
+		"DROP MODEL модель":                                 DropModel{"модель", false},
 	} {
 		got, ours, err := Parse(sql)
 		if err != nil || !ours || !reflect.DeepEqual(got, want) {
@@ -36,17 +44,22 @@ func TestParse(t *testing.T) {
 
 func TestParseErrors(t *testing.T) {
 	for sql, want := range map[string]string{
-		"CREATE MODEL gemma FORM 'x'":             "line 1, column 20",
-		"CREATE MODEL gemma\nFROM x":              "line 2, column 6",
-		"CREATE MODEL gemma FROM 'x":              "line 1, column 25",
-		"CREATE MODEL FROM 'x'":                   "line 1, column 19",
-		"ALTER MODEL gemma EXPLODE":               "LOAD | UNLOAD | PIN | UNPIN | SET DEFAULT",
-		"CLEAR CACHE gemma":                       "line 1, column 13",
-		"DROP MODEL a, b":                         "line 1, column 13",
-		"CREATE MODEL a FROM 'b' WITH (c)":        "line 1, column 32",
-		"CREATE MODEL a FROM 'b'; DROP MODEL a":   "line 1, column 26",
-		"CREATE ADAPTER a FROM 'b'":               "FOR MODEL",
-		"CREATE MODEL a FROM 'b' WITH (c = 'x',)": "line 1",
+		"CREATE MODEL gemma FORM 'x'":                               "line 1, column 20",
+		"CREATE MODEL gemma\nFROM x":                                "line 2, column 6",
+		"CREATE MODEL gemma FROM 'x":                                "line 1, column 25",
+		"CREATE MODEL FROM 'x'":                                     "line 1, column 19",
+		"ALTER MODEL gemma EXPLODE":                                 "LOAD | UNLOAD | PIN | UNPIN | SET DEFAULT",
+		"CLEAR CACHE gemma":                                         "line 1, column 13",
+		"DROP MODEL a, b":                                           "line 1, column 13",
+		"CREATE MODEL a FROM 'b' WITH (c)":                          "line 1, column 32",
+		"CREATE MODEL a FROM 'b'; DROP MODEL a":                     "line 1, column 26",
+		"CREATE PROMPT p AS $$x":                                    "line 1, column 23",
+		"CREATE PROMPT p AS $q$x$$":                                 "CREATE [OR REPLACE] PROMPT",
+		"CREATE PROMPT p 'x'":                                       "line 1, column 17",
+		"CREATE PROMPT p AS 'a' 'b'":                                "line 1, column 24",
+		"CREATE ADAPTER a FROM 'b'":                                 "FOR MODEL",
+		"CREATE MODEL a FROM 'b' WITH (c = 'x',)":                   "line 1",
+		"CREATE PROMPT p AS '" + strings.Repeat("x", maxText) + "'": "bytes and may have",
 	} {
 		_, ours, err := Parse(sql)
 		if !ours || errs.CodeOf(err) != errs.Syntax || !strings.Contains(err.Error(), want) {
@@ -57,7 +70,7 @@ func TestParseErrors(t *testing.T) {
 
 func TestNotOurs(t *testing.T) {
 	for _, sql := range []string{"", ";", "SELECT 1", "CREATE TABLE model(a int)", "DROP TABLE model", "CREATE OR REPLACE VIEW v AS SELECT 1",
-		"CREATE MODELS x", "/* open", "-- CREATE MODEL a FROM 'b'", "ALTER TABLE x", "CLEAR", "CLEAR TABLE x", "CLEAR CACHES", "'CREATE MODEL'", strings.Repeat(" ", maxText) + "CREATE MODEL a FROM 'b'"} {
+		"CREATE MODELS x", "/* open", "-- CREATE MODEL a FROM 'b'", "ALTER TABLE x", "CLEAR", "CLEAR TABLE x", "CLEAR CACHES", "'CREATE MODEL'", "CREATE PROMPTS"} {
 		if st, ours, err := Parse(sql); ours || st != nil || err != nil {
 			t.Errorf("%.40q: %v %v %v", sql, st, ours, err)
 		}
@@ -66,7 +79,7 @@ func TestNotOurs(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"CREATE MODEL a FROM 'b' WITH (c = 1)", "CREATE ADAPTER a FOR MODEL b FROM (c 1, d)", "ALTER MODEL \"a\" PIN",
-		"DROP MODEL IF EXISTS a; --", "CREATE OR REPLACE MODEL a FROM 'x''y'", "CREATE MODEL \xff FROM 'b'"} {
+		"DROP MODEL IF EXISTS a; --", "CREATE PROMPT a AS $t$ $$ $t$", "CREATE OR REPLACE MODEL a FROM 'x''y'", "CREATE MODEL \xff FROM 'b'"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

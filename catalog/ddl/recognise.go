@@ -9,15 +9,15 @@ var usages = map[string]string{
 	"ALTER MODEL":    "ALTER MODEL name LOAD | UNLOAD | PIN | UNPIN | SET DEFAULT",
 	"DROP MODEL":     "DROP MODEL [IF EXISTS] name",
 	"DROP ADAPTER":   "DROP ADAPTER [IF EXISTS] name",
+	"CREATE PROMPT":  "CREATE [OR REPLACE] PROMPT [IF NOT EXISTS] name AS 'text with {{field}}'",
+	"DROP PROMPT":    "DROP PROMPT [IF EXISTS] name",
+	"DROP SESSION":   "DROP SESSION [IF EXISTS] 'id'",
 	"CLEAR CACHE":    "CLEAR CACHE",
 }
 
 // recognise gives the syntax of the statement sql begins like, "" for none of
 // ours. It reads a few words and no more.
 func recognise(sql string) string {
-	if len(sql) > maxText {
-		return ""
-	}
 	verb, rest := word(sql)
 	if verb != "CREATE" && verb != "ALTER" && verb != "DROP" && verb != "CLEAR" {
 		return ""

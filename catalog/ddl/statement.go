@@ -60,6 +60,26 @@ type DropAdapter struct {
 	IfExists bool
 }
 
+// CreatePrompt is CREATE [OR REPLACE] PROMPT [IF NOT EXISTS] name AS 'template'.
+type CreatePrompt struct {
+	Name        string
+	Template    string
+	OrReplace   bool
+	IfNotExists bool
+}
+
+// DropPrompt is DROP PROMPT [IF EXISTS] name.
+type DropPrompt struct {
+	Name     string
+	IfExists bool
+}
+
+// DropSession is DROP SESSION [IF EXISTS] 'id', or name.
+type DropSession struct {
+	ID       string
+	IfExists bool
+}
+
 // ClearCache is CLEAR CACHE.
 type ClearCache struct{}
 
@@ -68,6 +88,9 @@ func (CreateAdapter) statement() {}
 func (AlterModel) statement()    {}
 func (DropModel) statement()     {}
 func (DropAdapter) statement()   {}
+func (CreatePrompt) statement()  {}
+func (DropPrompt) statement()    {}
+func (DropSession) statement()   {}
 func (ClearCache) statement()    {}
 
 // Kind of an option's value.

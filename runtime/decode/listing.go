@@ -34,7 +34,7 @@ func (l *Loop) Prefixes(ctx context.Context) ([]Prefix, error) {
 func (l *Loop) listPrefixes() []Prefix {
 	out := make([]Prefix, 0, len(l.prefixes.all))
 	for n := range l.prefixes.all {
-		text, _ := l.Detokenize(n.prompt(mostText)) // it has no errors of its own
+		text := l.Detokenize(n.prompt(mostText), false)
 		if runes := []rune(text); len(runes) > mostText {
 			text = string(runes[:mostText])
 		}

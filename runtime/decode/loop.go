@@ -105,16 +105,16 @@ func (l *Loop) Tokenize(segs []Segment, addBOS bool) ([]Token, error) {
 	return t, errs.Wrap(err, errs.InvalidArgument, "tokenize", "the text cannot be tokenized")
 }
 
-// Detokenize gives the text of tokens; control tokens have none, and bytes that
-// are no UTF-8 become U+FFFD.
-func (l *Loop) Detokenize(tokens []Token) (string, error) {
+// Detokenize gives the text of tokens; control tokens have none unless special is
+// set, and bytes that are no UTF-8 become U+FFFD.
+func (l *Loop) Detokenize(tokens []Token, special bool) string {
 	var o textOut
 	var b []byte
 	for _, t := range tokens {
-		b = l.vocab.AppendPiece(b, t, false)
+		b = l.vocab.AppendPiece(b, t, special)
 	}
 	text, _ := o.push(b)
-	return text + o.finish(), nil
+	return text + o.finish()
 }
 
 // Submit decodes reqs and returns once each has had its Event with a Result.

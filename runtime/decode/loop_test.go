@@ -372,11 +372,15 @@ func TestDetokenizeGivesWholeText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := l.Detokenize(tokens); err != nil || got != text {
-		t.Errorf("got %q, %v", got, err)
+	if got := l.Detokenize(tokens, false); got != text {
+		t.Errorf("got %q", got)
 	}
-	if got, err := l.Detokenize(tokens[:4]); err != nil || got != "Gr\uFFFD" {
-		t.Errorf("cut: %q, %v", got, err)
+	if got := l.Detokenize(tokens[:4], false); got != "Gr\uFFFD" {
+		t.Errorf("cut: %q", got)
+	}
+	control := []decode.Token{'a', fake.EndOfTurn, 'b'}
+	if without, with := l.Detokenize(control, false), l.Detokenize(control, true); without != "ab" || with != "a<end_of_turn>b" {
+		t.Errorf("%q, %q", without, with)
 	}
 }
 

@@ -19,13 +19,14 @@ const (
 //
 // The loop's goroutine owns it.
 type prefixes struct {
-	budget   int64 // bytes; 0: nothing is kept or entered
-	bytes    int64 // kept
-	perToken int64 // bytes, of the last snapshot
-	coming   int   // tokens of the snapshots that are being made
-	roots    map[string]*node
-	all      map[*node]struct{} // with a snapshot
-	pause    int                // admissions without prefixes, after one could not be saved or restored
+	budget    int64 // bytes; 0: nothing is kept or entered
+	bytes     int64 // kept
+	perToken  int64 // bytes, of the last snapshot
+	coming    int   // tokens of the snapshots that are being made
+	roots     map[string]*node
+	all       map[*node]struct{} // with a snapshot
+	dialogues map[string]*node   // of all: by the name they are kept under
+	pause     int                // admissions without prefixes, after one could not be saved or restored
 }
 
 // snapshot is what a slot held that had the tokens down to a node.
@@ -35,10 +36,11 @@ type snapshot struct {
 	adapters []Adapter
 	hits     uint64
 	used     time.Time
+	dialogue string // the name it is kept under, of a request's Keep
 }
 
 func newPrefixes(budget int64) *prefixes {
-	return &prefixes{budget: budget, roots: map[string]*node{}, all: map[*node]struct{}{}}
+	return &prefixes{budget: budget, roots: map[string]*node{}, all: map[*node]struct{}{}, dialogues: map[string]*node{}}
 }
 
 // enter notes that a job waits. The last token of a prompt is computed for each
@@ -47,12 +49,17 @@ func (p *prefixes) enter(j *job) {
 	if p.budget <= 0 || j.fault != nil || len(j.prompt) <= leastShared {
 		return
 	}
-	root := p.roots[j.set]
+	j.end = p.root(j.set).enter(j.prompt[:len(j.prompt)-1])
+}
+
+// root is the root of an adapter set's tree, which tidy takes away where it is empty.
+func (p *prefixes) root(set string) *node {
+	root := p.roots[set]
 	if root == nil {
 		root = &node{}
-		p.roots[j.set] = root
+		p.roots[set] = root
 	}
-	j.end = root.enter(j.prompt[:len(j.prompt)-1])
+	return root
 }
 
 // leave notes that a job waits no longer.
@@ -210,6 +217,9 @@ func (p *prefixes) drop(n *node) {
 	s.state.Free()
 	n.kept = nil
 	delete(p.all, n)
+	if p.dialogues[s.dialogue] == n {
+		delete(p.dialogues, s.dialogue)
+	}
 	n.settleUp()
 	p.tidy(s.set)
 }
@@ -241,19 +251,29 @@ func (l *Loop) keep(s *sequence) {
 // prompt begins with, and notes where it is to stop.
 func (l *Loop) begin(s *sequence) {
 	var from *node
+	have, paused := 0, l.prefixes.pause > 0
 	from, s.stops = l.prefixes.plan(s.job)
 	if s.job.turn.near = from; len(s.stops) > 0 {
 		s.job.turn.near = s.stops[len(s.stops)-1]
 	}
+	if from != nil {
+		have = from.depth
+	}
+	if s.job.req.Keep != "" && s.job.end != nil && !paused {
+		s.pos = l.resume(s, have)
+		s.stops = slices.DeleteFunc(s.stops, func(n *node) bool { return n.depth <= s.pos })
+	}
 	l.prefixes.promise(s)
-	s.pos = l.borrow(from, int(s.slot))
+	if s.pos == 0 {
+		s.pos = l.borrow(from, have, int(s.slot))
+	}
 	s.shared = s.pos
 	s.pending = s.job.prompt[s.pos:]
 }
 
-// borrow fills a free slot with a snapshot and says how many tokens of the
-// prompt are in the slot then.
-func (l *Loop) borrow(from *node, slot int) int {
+// borrow fills a free slot with the first tokens of a snapshot, length of them, and
+// says how many are in the slot then: so many, or none.
+func (l *Loop) borrow(from *node, length, slot int) int {
 	if from == nil {
 		return 0
 	}
@@ -264,11 +284,15 @@ func (l *Loop) borrow(from *node, slot int) int {
 		l.prefixes.pause = 4 * len(l.slots)
 		return 0
 	}
+	if length < from.depth && !l.backend.Truncate(slot, length) {
+		l.backend.Clear(slot)
+		return 0
+	}
 	from.kept.hits++
 	from.kept.used = time.Now()
 	l.mu.Lock()
-	l.stats.PromptTokens += uint64(from.depth)
-	l.stats.SharedTokens += uint64(from.depth)
+	l.stats.PromptTokens += uint64(length)
+	l.stats.SharedTokens += uint64(length)
 	l.mu.Unlock()
-	return from.depth
+	return length
 }

@@ -194,7 +194,7 @@ func (l *Loop) say(s *sequence, token Token, logprob float64) {
 	req := s.job.req
 	s.count++
 	s.logprob += logprob
-	if req.Tokens {
+	if req.Tokens || req.Keep != "" {
 		s.tokens = append(s.tokens, token)
 	}
 	text, stopped := s.text.push(l.vocab.AppendPiece(nil, token, false))
@@ -221,9 +221,12 @@ func (l *Loop) fail(s *sequence, e *errs.Error) { l.end(s, s.text.finish(), -1, 
 func (l *Loop) end(s *sequence, text string, token Token, logprob float64, why FinishReason, e *errs.Error) {
 	now := time.Now()
 	r := &Result{
-		Text: s.text.all.String(), FinishReason: why, CompletionTokens: s.count, Tokens: s.tokens,
+		Text: s.text.all.String(), FinishReason: why, CompletionTokens: s.count,
 		PromptTokens: s.prompted(), SharedTokens: s.shared, Logprob: s.logprob,
 		Queue: s.admitted.Sub(s.job.call.begun), Err: e,
+	}
+	if s.job.req.Tokens {
+		r.Tokens = s.tokens
 	}
 	r.Scores, r.ScoreTokens = s.scores()
 	if s.first.IsZero() {
@@ -233,6 +236,9 @@ func (l *Loop) end(s *sequence, text string, token Token, logprob float64, why F
 	}
 	s.sampler.Close()
 	l.prefixes.abandon(s)
+	if s.job.req.Keep != "" && e == nil && s.job.scoring == nil {
+		l.keepDialogue(s)
+	}
 	s.job.call.running--
 	l.backend.Clear(int(s.slot))
 	l.slots[s.slot] = nil

@@ -48,6 +48,7 @@ type Request struct {
 	Stream   bool      // send an Event per piece of text, not only the last one
 	Logprobs bool      // fill Event.Logprob and Result.Logprob
 	Tokens   bool      // fill Result.Tokens
+	Keep     string    // not "": what was computed is kept at the end, under this name: it begins the prompt of a dialogue's next turn
 	Deadline time.Time // zero: none; passing it ends the request with errs.Timeout
 
 	// Continuations, when there are any, are scored instead of a completion being

@@ -28,6 +28,9 @@ func (m *Model) Newline() int32 { return int32(C.llama_vocab_nl(m.vocab)) }
 // AddsBOS says whether the vocabulary begins a text with BOS by itself.
 func (m *Model) AddsBOS() bool { return bool(C.llama_vocab_get_add_bos(m.vocab)) }
 
+// SpaceInFront says whether the vocabulary puts a space before a text.
+func (m *Model) SpaceInFront() bool { return m.spaces }
+
 // EndsGeneration is true of EOS, EOT and their kin.
 func (m *Model) EndsGeneration(token int32) bool {
 	return m.valid(token) && bool(C.llama_vocab_is_eog(m.vocab, C.llama_token(token)))

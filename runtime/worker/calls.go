@@ -159,10 +159,14 @@ func (p *Process) TokenizeWhole(ctx context.Context, texts []string) ([][]decode
 	return out, err
 }
 
-// Detokenize gives the text of tokens; see decode.Loop.Detokenize.
-func (p *Process) Detokenize(ctx context.Context, tokens []decode.Token) (string, error) {
-	var out string
-	err := p.ask(ctx, toChild{Detokenize: tokens}, func(m *toParent) { out = m.Text })
+// Detokenize gives the text of each list of tokens, control tokens spelt out. Where
+// the tokenizer puts a space before a text, that one is taken off.
+func (p *Process) Detokenize(ctx context.Context, lists [][]decode.Token) ([]string, error) {
+	if len(lists) == 0 {
+		return nil, nil
+	}
+	var out []string
+	err := p.ask(ctx, toChild{Detokenize: lists}, func(m *toParent) { out = m.Texts })
 	return out, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -170,8 +171,7 @@ func (c *child) read() {
 		case m.Prefixes:
 			c.serve(m.ID, c.prefixes)
 		default:
-			text, err := c.loop.Load().Detokenize(m.Detokenize)
-			c.post(toParent{ID: m.ID, Text: text, Failed: coded(err), Done: true})
+			c.serve(m.ID, func(ctx context.Context) toParent { return c.detokenize(ctx, m.Detokenize) })
 		}
 	}
 }
@@ -248,6 +248,21 @@ func (c *child) tokenize(ctx context.Context, m *toChild) toParent {
 		out[i] = t
 	}
 	return toParent{Tokens: out}
+}
+
+func (c *child) detokenize(ctx context.Context, lists [][]decode.Token) toParent {
+	out := make([]string, len(lists))
+	spaces := c.embedder.Load().model.SpaceInFront()
+	for i, tokens := range lists {
+		if ctx.Err() != nil {
+			return toParent{Failed: errs.New(errs.Cancelled, "detokenize", "the request was cancelled")}
+		}
+		out[i] = c.loop.Load().Detokenize(tokens, true)
+		if spaces {
+			out[i] = strings.TrimPrefix(out[i], " ")
+		}
+	}
+	return toParent{Texts: out}
 }
 
 // coded is err as it can travel.

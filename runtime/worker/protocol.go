@@ -21,7 +21,7 @@ type toChild struct {
 	Tokenize   [][]decode.Segment
 	AddBOS     bool // for Tokenize
 	Whole      bool // for Tokenize: as texts to be embedded
-	Detokenize []decode.Token
+	Detokenize [][]decode.Token
 	Stats      bool
 	Prefixes   bool
 	Cancel     bool // of the call with this ID
@@ -39,7 +39,7 @@ type toParent struct {
 	Vectors []Vector
 	Done    bool // the call with this ID is over; Failed says how when it is set
 	Tokens  [][]decode.Token
-	Text    string
+	Texts   []string
 	Stats   *decode.Stats
 
 	Prefixes []decode.Prefix

@@ -18,6 +18,7 @@
 //	window.hpp     the rows that it has taken in and not yet given out
 //	estimate.hpp   ai_estimate: calls below it are counted, not answered
 //	stream.hpp     table functions whose rows the engine makes
+//	render.hpp     render, which fills the texts of prompts
 //	register.hpp   putting it into a database; statements of our own; settings
 //	guard.hpp      keeping statements out of the data directory
 //	withhold.hpp   taking functions of DuckDB's own away from clients

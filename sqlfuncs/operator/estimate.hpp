@@ -58,15 +58,16 @@ struct LogicalEstimate : public LogicalStream {
 };
 
 //===-------------------------------------------------------------- bind
-static unique_ptr<SQLStatement> OneSelect(ClientContext &context, const string &sql) {
+//! sql as the SELECT that the table function name takes.
+static unique_ptr<SQLStatement> OneSelect(ClientContext &context, const string &name, const string &sql) {
 	Parser parser(context.GetParserOptions());
 	parser.ParseQuery(sql);
 	if (parser.statements.size() != 1 || parser.statements[0]->type != StatementType::SELECT_STATEMENT) {
-		throw BinderException("[INVALID_ARGUMENT] ai_estimate takes the text of one SELECT; of a statement that changes "
-		                      "something, give the SELECT in it");
+		throw BinderException("[INVALID_ARGUMENT] %s takes the text of one SELECT; of a statement that changes "
+		                      "something, give the SELECT in it", name);
 	}
 	if (!parser.statements[0]->named_param_map.empty()) {
-		throw BinderException("[INVALID_ARGUMENT] the SELECT to be estimated has parameters; put values in their places");
+		throw BinderException("[INVALID_ARGUMENT] the SELECT given to %s has parameters; put values in their places", name);
 	}
 	return std::move(parser.statements[0]);
 }
@@ -78,7 +79,7 @@ unique_ptr<LogicalOperator> BindEstimate(ClientContext &context, TableFunctionBi
 	if (value.IsNull()) {
 		throw BinderException("[INVALID_ARGUMENT] ai_estimate takes the text of one SELECT, not NULL");
 	}
-	auto select = OneSelect(context, StringValue::Get(value));
+	auto select = OneSelect(context, spec.name, StringValue::Get(value));
 	// As a view's: what the statement around it names is not seen.
 	auto binder = Binder::CreateBinder(context, input.binder, BinderType::VIEW_BINDER);
 	struct Binding {

@@ -7,6 +7,7 @@ package operator
 import "C"
 
 import (
+	"encoding/binary"
 	"fmt"
 	"runtime"
 	"strings"
@@ -169,6 +170,31 @@ func goHsSpent(op C.uint64_t) (out *C.char) {
 		return C.CString("")
 	}
 	return C.CString(strings.Join(r.a.handler.Spent(r.spent), "\n"))
+}
+
+//export goHsTemplate
+func goHsTemplate(env C.uint64_t, name C.hs_str, size *C.size_t, errOut **C.char) (out *C.char) {
+	defer func() {
+		if r := recover(); r != nil {
+			*errOut, out = C.CString(panicText(r)), nil
+		}
+	}()
+	a := find(uint64(env))
+	if a == nil {
+		*errOut = C.CString("[INTERNAL] the engine is gone")
+		return nil
+	}
+	pieces, err := a.handler.Template(string(goBytes(name)))
+	if err != nil {
+		*errOut = C.CString(message(err))
+		return nil
+	}
+	var b []byte
+	for _, p := range pieces {
+		b = append(binary.LittleEndian.AppendUint32(b, uint32(len(p))), p...)
+	}
+	*size = C.size_t(len(b))
+	return (*C.char)(C.CBytes(b))
 }
 
 //export goHsParse

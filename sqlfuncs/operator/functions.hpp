@@ -2,6 +2,7 @@
 // operator cannot take it, it runs in place.
 #pragma once
 #include "batch.hpp"
+#include "typed.hpp"
 #include "duckdb/function/scalar_function.hpp"
 #include "duckdb/planner/expression.hpp"
 #include "duckdb/execution/expression_executor.hpp"
@@ -21,7 +22,9 @@ struct CallSpec {
 	vector<LogicalType> types; //! of args; ANY: a name or a list of names
 	vector<uint64_t> groups; //! bit masks over args: all NULL in one makes the row NULL
 	bool lift = false;
+	bool json = false; //! answers are JSON of the result's type
 	bool free = false; //! costs nothing worth counting: an estimate has it computed
+	bool early = false; //! rows leave as soon as they are answered, in any order
 };
 
 //! The registered spec of e when it is one of our calls that has not been turned into a packer.
@@ -37,6 +40,8 @@ struct Called {
 	uint64_t env;
 	string request; //! packed; of its arguments only constants are known
 	bool sampled;   //! a sample of its rows decides how the others are answered
+	bool early = false; //! its rows leave as soon as they are answered
+	bool json = false;  //! answers are JSON of the type
 	//! What EXPLAIN says of the call, where so many rows are expected: lines.
 	string Explain(idx_t rows) const;
 };
@@ -230,13 +235,16 @@ static bool IsVector(const LogicalType &t) {
 
 //! Fills v with the answers of n rows, cast to its type.
 template <class F>
-static void PutAnswers(Vector &v, idx_t n, F row) {
+static void PutAnswers(ClientContext &context, Vector &v, bool json, idx_t n, F row) {
+	if (json) {
+		return PutJson(context, v, n, row);
+	}
 	if (IsVector(v.GetType())) {
 		return PutVectors(v, n, row);
 	}
 	if (v.GetType().id() != LogicalTypeId::VARCHAR) {
 		Vector text(LogicalType::VARCHAR, n);
-		PutAnswers(text, n, row);
+		PutAnswers(context, text, false, n, row);
 		VectorOperations::DefaultCast(text, v, n);
 		return;
 	}
@@ -255,13 +263,8 @@ static void PutAnswers(Vector &v, idx_t n, F row) {
 //! This thread binds the SELECT of an ai_estimate.
 static thread_local bool binding_estimate = false;
 
-//! The answers of one chunk, waited for on DuckDB's thread.
-static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
-	auto &bind = BindData(state);
-	if (binding_estimate) { // DuckDB asks for a value while it binds
-		throw BinderException("[UNSUPPORTED] a call of a model decides what the SELECT is, so it cannot be estimated");
-	}
-	auto rows = Pack(bind.spec, args);
+//! The answers to requests, of which empty ones are NULL, waited for on DuckDB's thread.
+static shared_ptr<Together> AnswerInPlace(ClientContext &context, uint64_t env, uint64_t estimate, const vector<string> &rows) {
 	auto b = make_shared_ptr<Together>();
 	b->whole = true;
 	vector<hs_str> reqs;
@@ -270,28 +273,39 @@ static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
 		b->pending += r.empty() ? 0 : 1;
 		reqs.push_back(r.empty() ? hs_str {nullptr, 0} : hs_str {r.data(), r.size()});
 	}
-	if (b->pending > 0) {
-		auto &context = state.GetContext();
-		Sleeper::Open(b, context, bind.estimate);
-		b->tally->real += b->pending;
-		struct Closer {
-			uint64_t id;
-			~Closer() {
-				Sleeper::Close(id);
-			}
-		} closer {b->id};
-		goHsSubmit(bind.env, b->conn, b->id, 0, reqs.size(), reqs.data());
-		unique_lock<mutex> l(b->lk);
-		while (b->pending > 0 && !b->failed) {
-			if (context.IsInterrupted()) {
-				throw InterruptException();
-			}
-			// hs_complete wakes it; the limit is for interrupts that nobody announces.
-			b->cv.wait_for(l, std::chrono::milliseconds(100));
-		}
-		b->CheckErrors(MaxErrorRatio(context));
+	if (b->pending == 0) {
+		return b;
 	}
-	PutAnswers(result, rows.size(), [&](idx_t r) -> const Row & { return b->rows[r]; });
+	Sleeper::Open(b, context, estimate);
+	b->tally->real += b->pending;
+	struct Closer {
+		uint64_t id;
+		~Closer() {
+			Sleeper::Close(id);
+		}
+	} closer {b->id};
+	goHsSubmit(env, b->conn, b->id, 0, reqs.size(), reqs.data());
+	unique_lock<mutex> l(b->lk);
+	while (b->pending > 0 && !b->failed) {
+		if (context.IsInterrupted()) {
+			throw InterruptException();
+		}
+		// hs_complete wakes it; the limit is for interrupts that nobody announces.
+		b->cv.wait_for(l, std::chrono::milliseconds(100));
+	}
+	b->CheckErrors(MaxErrorRatio(context));
+	return b;
+}
+
+//! The answers of one chunk.
+static void RunExec(DataChunk &args, ExpressionState &state, Vector &result) {
+	auto &bind = BindData(state);
+	if (binding_estimate) { // DuckDB asks for a value while it binds
+		throw BinderException("[UNSUPPORTED] a call of a model decides what the SELECT is, so it cannot be estimated");
+	}
+	auto rows = Pack(bind.spec, args);
+	auto b = AnswerInPlace(state.GetContext(), bind.env, bind.estimate, rows);
+	PutAnswers(state.GetContext(), result, bind.spec.json, rows.size(), [&](idx_t r) -> const Row & { return b->rows[r]; });
 	if (args.AllConstant() && rows.size() == 1) {
 		result.SetVectorType(VectorType::CONSTANT_VECTOR);
 	}
@@ -349,13 +363,61 @@ LogicalType Fit(const string &function, const string &argument, const LogicalTyp
 	                      t.id() == LogicalTypeId::STRING_LITERAL ? "VARCHAR" : t.ToString());
 }
 
+//! generate_as(prompt, returns): the macro has it as a model and a prompt, and its own text for what was not given.
+static void ShortForm(const CallSpec &spec, vector<unique_ptr<Expression>> &a) {
+	if (spec.name != "__generate_as" || a.back()->GetExpressionClass() != ExpressionClass::BOUND_CONSTANT) {
+		return;
+	}
+	auto &v = a.back()->Cast<BoundConstantExpression>().value;
+	if (v.IsNull() || v.ToString() != "(the first argument)") {
+		return;
+	}
+	a.back() = std::move(a[1]);
+	a[1] = std::move(a[0]);
+	a[0] = make_uniq<BoundConstantExpression>(Value(""));
+}
+
+//! Takes the argument that names the result's type, and puts that type's schema in its place.
+static void Returns(ClientContext &context, ScalarFunction &function, unique_ptr<Expression> &a) {
+	auto &spec = function.GetExtraFunctionInfo().Cast<CallInfo>().spec;
+	auto name = StringUtil::StartsWith(spec.name, "__") ? spec.name.substr(2) : spec.name;
+	if (a->HasParameter()) {
+		throw ParameterNotResolvedException(); // the statement is bound again with its value
+	}
+	if (!a->IsFoldable()) {
+		throw BinderException("[INVALID_ARGUMENT] %s: returns must be a constant: the type of a column is decided when the statement is prepared", name);
+	}
+	auto v = ExpressionExecutor::EvaluateScalar(context, *a);
+	bool tries = function.GetReturnType().id() == LogicalTypeId::STRUCT; // the type is of its field value
+	if (v.IsNull() && tries) {
+		return;
+	}
+	if (v.IsNull() || (v.type().id() != LogicalTypeId::VARCHAR && v.type().id() != LogicalTypeId::STRING_LITERAL)) {
+		throw BinderException("[INVALID_ARGUMENT] %s: returns must be the text of a type, such as 'INTEGER', not %s", name,
+		                      v.IsNull() ? "NULL" : v.type().ToString());
+	}
+	string schema;
+	auto type = AnswerType(context, name, StringValue::Get(v), spec.name == "__ai_extract", schema);
+	if (tries) {
+		auto fields = StructType::GetChildTypes(function.GetReturnType());
+		fields[0].second = type;
+		type = LogicalType::STRUCT(std::move(fields));
+	}
+	function.SetReturnType(type);
+	a = make_uniq<BoundConstantExpression>(Value(schema));
+}
+
 static unique_ptr<FunctionData> Bind(ClientContext &context, ScalarFunction &function,
                                      vector<unique_ptr<Expression>> &arguments) {
 	auto &spec = function.GetExtraFunctionInfo().Cast<CallInfo>().spec;
 	auto env = EnvOf(context);
 	RequestWriter w(spec.fn);
+	ShortForm(spec, arguments);
 	for (idx_t i = 0; i < arguments.size(); i++) {
 		auto &a = arguments[i];
+		if (spec.args[i] == "returns") {
+			Returns(context, function, a);
+		}
 		function.arguments[i] = Fit(spec.name, spec.args[i], spec.types[i], a->return_type);
 		a = BoundCastExpression::AddCastToType(context, std::move(a), function.arguments[i]);
 		if (a->IsFoldable() && !a->HasParameter()) {
@@ -463,7 +525,7 @@ static bool HasTarget(const Expression &e) {
 
 Called ToRequest(Expression &e) {
 	auto &f = e.Cast<BoundFunctionExpression>();
-	Called r {CallName(e), f.return_type, f.bind_info->Cast<CallBindData>().env, Known(e), HasTarget(e)};
+	Called r {CallName(e), f.return_type, f.bind_info->Cast<CallBindData>().env, Known(e), HasTarget(e), IsCall(e)->early, IsCall(e)->json};
 	f.function.name = REQUEST;
 	f.function.SetReturnType(LogicalType::VARCHAR);
 	f.return_type = LogicalType::VARCHAR;

@@ -32,6 +32,8 @@ typedef struct {
 	size_t ngroups;
 	int lift;               // 1: may be moved into the operator
 	int free;               // 1: costs nothing worth counting
+	int early;              // 1: rows leave as soon as they are answered, in any order
+	int json;               // 1: answers are JSON of the result's type
 } hs_scalar;
 
 // A table function that streams rows from the engine. npos positional
@@ -46,6 +48,7 @@ typedef struct {
 	const hs_col *columns;
 	size_t ncolumns;
 	int estimate; // 1: its one argument is a SELECT, whose calls are counted
+	int rows;     // 1: its second argument is a SELECT, whose rows are answered
 } hs_table;
 
 // On what terms an operator runs. The limits, of the settings ai_max_…, hold for
@@ -60,6 +63,8 @@ typedef struct {
 // Go -> C++, at start. db is a duckdb_database. 0 is success; else err is filled.
 int hs_attach(void *db, uint64_t env, char *err, size_t errlen);
 int hs_add_scalar(void *db, const hs_scalar *f, char *err, size_t errlen);
+// f's arguments are the model, the texts and the rest, of which those before npos + 1 are given by position.
+int hs_add_aggregate(void *db, const hs_scalar *f, size_t npos, char *err, size_t errlen);
 int hs_add_table(void *db, const hs_table *f, char *err, size_t errlen);
 int hs_add_macro(void *db, const char *sql, char *err, size_t errlen);
 int hs_add_setting(void *db, const char *name, const char *description, const char *type, const char *value, char *err,
@@ -93,6 +98,9 @@ char *goHsReturns(uint64_t env, hs_str req);                            // type 
 char *goHsExplain(uint64_t env, hs_str req, uint64_t rows);             // what is known of a call's cost, in lines
 double goHsCost(uint64_t env, hs_str req, double *yes);                 // of a call, in no unit; yes: how often it was true
 char *goHsSpent(uint64_t op);                                           // what op's calls have cost, in lines
+// A prompt's text up to its first placeholder, that one's field, the text up to the next one and so on: each
+// a u32 length and so many bytes, size in all. NULL: err says why.
+char *goHsTemplate(uint64_t env, hs_str name, size_t *size, char **err);
 int goHsParse(uint64_t env, hs_str sql, char **err);                    // 0 not ours, 1 ours, 2 error
 int goHsRun(uint64_t env, uint64_t conn, hs_str sql, char **out);       // 0: out is the status, 1: the error
 }

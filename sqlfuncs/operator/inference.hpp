@@ -95,7 +95,7 @@ public:
 private:
 	unordered_set<Pipeline *> emptied; //! what is left of the input's pipelines for DuckDB to schedule
 
-	void Emit(Window::Part &part, const vector<idx_t> &which, const vector<Row> &answers, DataChunk &out) const {
+	void Emit(ClientContext &context, Window::Part &part, const vector<idx_t> &which, const vector<Row> &answers, DataChunk &out) const {
 		const idx_t w = spec.slots.size();
 		SelectionVector sel(which.size());
 		for (idx_t i = 0; i < which.size(); i++) {
@@ -105,7 +105,7 @@ private:
 			out.data[spec.kept[i]].Slice(part.data.data[i], sel, which.size());
 		}
 		for (idx_t k = 0; k < w; k++) {
-			PutAnswers(out.data[spec.slots[k]], which.size(), [&](idx_t i) -> const Row & { return answers[i * w + k]; });
+			PutAnswers(context, out.data[spec.slots[k]], spec.calls[k].json, which.size(), [&](idx_t i) -> const Row & { return answers[i * w + k]; });
 		}
 		out.SetCardinality(which.size());
 	}
@@ -161,10 +161,11 @@ SourceResultType PhysicalInference::GetDataInternal(ExecutionContext &c, DataChu
 		{
 			lock_guard<mutex> l(w.lk);
 			w.CheckErrors(s.ratio);
-			part = w.Take(answers, which);
+			part = w.Take(answers, which, s.given ? STANDARD_VECTOR_SIZE : 1);
 		}
 		if (part) {
-			Emit(*part, which, answers, out);
+			s.given = true;
+			Emit(c.client, *part, which, answers, out);
 			w.Release(*part);
 			return SourceResultType::HAVE_MORE_OUTPUT;
 		}

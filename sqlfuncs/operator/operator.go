@@ -35,6 +35,9 @@ type Handler interface {
 	// Returns is the type of a call's result, as type text, where its constants decide
 	// it; "" is the registered one.
 	Returns(c Call) string
+	// Template is a prompt's text, cut: up to its first placeholder, that one's field,
+	// up to the next one and so on, ending with a text.
+	Template(prompt string) (pieces []string, err error)
 	// Explain says, in lines, what is known of a call's cost before it is made;
 	// rows is how many are expected.
 	Explain(c Call, rows int64) []string
@@ -67,6 +70,22 @@ type Scalar struct {
 	Groups  [][]int // positions of Args: a row where all of one are NULL is NULL
 	Lift    bool    // may become the operator
 	Free    bool    // costs nothing worth counting: an estimate has it computed
+	Early   bool    // rows leave as soon as they are answered, in any order
+	// JSON: answers are JSON of the result's type. An argument called returns, a
+	// constant, is then the text of that type (of the field value's, where Returns is a STRUCT);
+	// calls have its JSON schema in its place.
+	JSON bool
+}
+
+// Aggregate is an aggregate function whose groups go to the Handler: a call has the
+// list of a group's texts for its second argument. The first of Args is the model,
+// an option; of the others the first Positional are given by position, the first of
+// these being the texts, and the rest by name.
+type Aggregate struct {
+	Fn         uint16
+	Name       string
+	Args       []Column
+	Positional int
 }
 
 // Table is a function in FROM whose rows the Handler streams. Each of Overloads
@@ -78,6 +97,7 @@ type Table struct {
 	Overloads [][]int
 	Columns   []Column
 	Query     bool // its one argument is a SELECT; what that asks is counted, not computed
+	Rows      bool // its second argument is a SELECT: its rows with Columns of the scalar __Name's answers, which are JSON
 }
 
 // Setting is a DuckDB setting of our own.
@@ -85,10 +105,11 @@ type Setting struct{ Name, Description, Type, Default string }
 
 // Functions is what Attach registers. Macros are CREATE MACRO statements.
 type Functions struct {
-	Scalars  []Scalar
-	Tables   []Table
-	Macros   []string
-	Settings []Setting
+	Scalars    []Scalar
+	Aggregates []Aggregate
+	Tables     []Table
+	Macros     []string
+	Settings   []Setting
 }
 
 // Attachment is one database with inference in it.

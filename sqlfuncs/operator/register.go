@@ -69,23 +69,13 @@ func (at *Attachment) register(f Functions) error {
 		}
 	}
 	for _, s := range f.Scalars {
-		c := alloc[C.hs_scalar](&a, 1)
-		c[0].fn, c[0].name, c[0].returns = C.uint16_t(s.Fn), a.text(s.Name), a.text(s.Returns)
-		c[0].args, c[0].nargs = a.columns(s.Args)
-		groups := alloc[C.uint64_t](&a, len(s.Groups))
-		for i, g := range s.Groups {
-			for _, pos := range g {
-				groups[i] |= 1 << pos
-			}
+		if err := failed(C.hs_add_scalar(db, a.scalar(s), msg, errBuf), s.Name); err != nil {
+			return err
 		}
-		c[0].groups, c[0].ngroups = unsafe.SliceData(groups), C.size_t(len(groups))
-		if s.Lift {
-			c[0].lift = 1
-		}
-		if s.Free {
-			c[0].free = 1
-		}
-		if err := failed(C.hs_add_scalar(db, &c[0], msg, errBuf), s.Name); err != nil {
+	}
+	for _, g := range f.Aggregates {
+		c := a.scalar(Scalar{Fn: g.Fn, Name: g.Name, Args: g.Args})
+		if err := failed(C.hs_add_aggregate(db, c, C.size_t(g.Positional), msg, errBuf), g.Name); err != nil {
 			return err
 		}
 	}
@@ -102,14 +92,34 @@ func (at *Attachment) register(f Functions) error {
 	return nil
 }
 
+func (a *arena) scalar(s Scalar) *C.hs_scalar {
+	c := alloc[C.hs_scalar](a, 1)
+	c[0].fn, c[0].name, c[0].returns = C.uint16_t(s.Fn), a.text(s.Name), a.text(s.Returns)
+	c[0].args, c[0].nargs = a.columns(s.Args)
+	groups := alloc[C.uint64_t](a, len(s.Groups))
+	for i, g := range s.Groups {
+		for _, pos := range g {
+			groups[i] |= 1 << pos
+		}
+	}
+	c[0].groups, c[0].ngroups = unsafe.SliceData(groups), C.size_t(len(groups))
+	c[0].lift, c[0].free, c[0].early, c[0].json = flag(s.Lift), flag(s.Free), flag(s.Early), flag(s.JSON)
+	return &c[0]
+}
+
+func flag(b bool) C.int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 func (a *arena) table(t Table) *C.hs_table {
 	c := alloc[C.hs_table](a, 1)
 	c[0].fn, c[0].name = C.uint16_t(t.Fn), a.text(t.Name)
 	c[0].args, c[0].nargs = a.columns(t.Args)
 	c[0].columns, c[0].ncolumns = a.columns(t.Columns)
-	if t.Query {
-		c[0].estimate = 1
-	}
+	c[0].estimate, c[0].rows = flag(t.Query), flag(t.Rows)
 	lists := alloc[*C.uint8_t](a, len(t.Overloads))
 	for i, o := range t.Overloads {
 		l := alloc[C.uint8_t](a, len(o)+1)

@@ -1,7 +1,9 @@
 // Putting it all into a database, at start.
 #pragma once
 #include "functions.hpp"
+#include "render.hpp"
 #include "rewrite.hpp"
+#include "rows.hpp"
 #include "stream.hpp"
 #include "duckdb/catalog/catalog.hpp"
 #include "duckdb/main/capi/capi_internal.hpp"
@@ -166,6 +168,7 @@ extern "C" int hs_attach(void *dbp, uint64_t env, char *err, size_t errlen) {
 		info->env = env;
 		parser.parser_info = info;
 		ParserExtension::Register(config, parser);
+		ExtensionLoader(db, "hyprstream").RegisterFunction(MakeRender());
 	});
 }
 
@@ -174,23 +177,41 @@ extern "C" void hs_detach(void *dbp) {
 	envs.erase(&Instance(dbp));
 }
 
+static CallSpec SpecOf(ClientContext &context, const hs_scalar &f) {
+	CallSpec spec;
+	spec.fn = f.fn;
+	spec.name = f.name;
+	spec.lift = f.lift != 0;
+	spec.free = f.free != 0;
+	spec.early = f.early != 0;
+	spec.json = f.json != 0;
+	spec.groups.assign(f.groups, f.groups + f.ngroups);
+	for (size_t i = 0; i < f.nargs; i++) {
+		spec.args.push_back(f.args[i].name);
+		spec.types.push_back(TypeOf(context, f.args[i].type));
+	}
+	return spec;
+}
+
 extern "C" int hs_add_scalar(void *dbp, const hs_scalar *f, char *err, size_t errlen) {
 	return Guarded(err, errlen, [&]() {
 		auto &db = Instance(dbp);
 		Connection con(db);
 		con.BeginTransaction(); // types are looked up in the catalog
-		CallSpec spec;
-		spec.fn = f->fn;
-		spec.name = f->name;
-		spec.lift = f->lift != 0;
-		spec.free = f->free != 0;
-		spec.groups.assign(f->groups, f->groups + f->ngroups);
-		for (size_t i = 0; i < f->nargs; i++) {
-			spec.args.push_back(f->args[i].name);
-			spec.types.push_back(TypeOf(*con.context, f->args[i].type));
-		}
+		auto spec = SpecOf(*con.context, *f);
 		ExtensionLoader loader(db, "hyprstream");
 		loader.RegisterFunction(MakeScalar(std::move(spec), TypeOf(*con.context, f->returns)));
+	});
+}
+
+extern "C" int hs_add_aggregate(void *dbp, const hs_scalar *f, size_t npos, char *err, size_t errlen) {
+	return Guarded(err, errlen, [&]() {
+		auto &db = Instance(dbp);
+		Connection con(db);
+		con.BeginTransaction(); // types are looked up in the catalog
+		auto spec = SpecOf(*con.context, *f);
+		ExtensionLoader loader(db, "hyprstream");
+		loader.RegisterFunction(MakeAggregate(std::move(spec), npos));
 	});
 }
 
@@ -203,6 +224,7 @@ extern "C" int hs_add_table(void *dbp, const hs_table *f, char *err, size_t errl
 		spec.fn = f->fn;
 		spec.name = f->name;
 		spec.estimate = f->estimate != 0;
+		spec.rows = f->rows != 0;
 		for (size_t i = 0; i < f->nargs; i++) {
 			spec.args.push_back(f->args[i].name);
 			spec.arg_types.push_back(TypeOf(*con.context, f->args[i].type));
@@ -219,7 +241,7 @@ extern "C" int hs_add_table(void *dbp, const hs_table *f, char *err, size_t errl
 			spec.column_types.push_back(TypeOf(*con.context, f->columns[i].type));
 		}
 		ExtensionLoader loader(db, "hyprstream");
-		loader.RegisterFunction(MakeStream(spec));
+		loader.RegisterFunction(MakeStream(spec, spec.rows ? BindRows : nullptr));
 	});
 }
 

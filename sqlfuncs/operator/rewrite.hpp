@@ -4,6 +4,7 @@
 // a call inside an expression is answered below that expression. What is not
 // handled here stays where it is and runs in place.
 #pragma once
+#include "aggregate.hpp"
 #include "duckdb.hpp"
 #include "duckdb/optimizer/optimizer_extension.hpp"
 #include "estimate.hpp"
@@ -15,10 +16,12 @@
 #include "duckdb/planner/expression/bound_columnref_expression.hpp"
 #include "duckdb/planner/expression_iterator.hpp"
 #include "duckdb/planner/logical_operator_visitor.hpp"
+#include "duckdb/planner/operator/logical_aggregate.hpp"
 #include "duckdb/planner/operator/logical_comparison_join.hpp"
 #include "duckdb/planner/operator/logical_filter.hpp"
 #include "duckdb/planner/operator/logical_order.hpp"
 #include "duckdb/planner/operator/logical_projection.hpp"
+#include "duckdb/planner/operator/logical_window.hpp"
 
 namespace hyprstream {
 //! The optimizer hook: lifts calls out of expressions into LogicalInference.
@@ -320,6 +323,17 @@ struct Rewriter {
 		return RewriteAnyJoin(optimizer.GetContext(), op) ? VisitPassing(op, none) : none;
 	}
 
+	//! Aggregates of ours in op, whose columns then hold requests.
+	static Deferred Gathering(LogicalOperator &op, idx_t table_index) {
+		Deferred r;
+		for (idx_t i = 0; i < op.expressions.size(); i++) {
+			if (auto b = GatherOf(*op.expressions[i])) {
+				r.push_back({ColumnBinding(table_index, i), GatherToRequest(*b)});
+			}
+		}
+		return r;
+	}
+
 	Deferred Visit(unique_ptr<LogicalOperator> &op) {
 		if (op->type == LogicalOperatorType::LOGICAL_FILTER || op->type == LogicalOperatorType::LOGICAL_PROJECTION) {
 			RewriteCrossProduct(optimizer.GetContext(), *op);
@@ -333,9 +347,14 @@ struct Rewriter {
 		case LogicalOperatorType::LOGICAL_LIMIT:
 		case LogicalOperatorType::LOGICAL_ORDER_BY:
 		case LogicalOperatorType::LOGICAL_SAMPLE:
-		case LogicalOperatorType::LOGICAL_WINDOW:
 		case LogicalOperatorType::LOGICAL_FILTER:
 			return VisitPassing(op, below[0]);
+		case LogicalOperatorType::LOGICAL_WINDOW: {
+			auto own = Gathering(*op, op->Cast<LogicalWindow>().window_index);
+			auto up = VisitPassing(op, below[0]);
+			up.insert(up.end(), own.begin(), own.end());
+			return up;
+		}
 		case LogicalOperatorType::LOGICAL_COMPARISON_JOIN:
 			return VisitJoin(op, below);
 		case LogicalOperatorType::LOGICAL_ANY_JOIN:
@@ -345,7 +364,7 @@ struct Rewriter {
 		case LogicalOperatorType::LOGICAL_AGGREGATE_AND_GROUP_BY:
 			Force(op->children[0], below[0]);
 			LiftBelow(*op);
-			return Deferred();
+			return Gathering(*op, op->Cast<LogicalAggregate>().aggregate_index);
 		default:
 			for (idx_t i = 0; i < below.size(); i++) {
 				Force(op->children[i], below[i]);

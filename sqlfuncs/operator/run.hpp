@@ -70,6 +70,11 @@ struct InferenceSpec {
 	bool Sampled() const {
 		return std::any_of(calls.begin(), calls.end(), [](const Called &c) { return c.sampled; });
 	}
+	//! Rows leave in the order in which they came.
+	bool Ordered(ClientContext &c) const {
+		return Settings::Get<PreserveInsertionOrderSetting>(c) &&
+		       std::none_of(calls.begin(), calls.end(), [](const Called &call) { return call.early; });
+	}
 };
 
 //! One run of the operator over its input.
@@ -84,6 +89,9 @@ struct InferenceRun {
 	//! the first token then, and a sample is of many rows.
 	bool whole_first;
 	bool started = false;
+	//! A row has left. The first goes by itself: a streamed result begins for its reader when DuckDB
+	//! cannot take a second chunk, however slow the rows after this one are.
+	bool given = false;
 
 	//! Reads the input until there is something to do besides.
 	enum class Input { MORE, ASLEEP, ENDED };
@@ -148,7 +156,7 @@ struct InferenceUse : public LocalSourceState {
 };
 
 InferenceRun::InferenceRun(ClientContext &c, const InferenceSpec &spec_p)
-    : spec(spec_p), context(c), window(make_shared_ptr<Window>(spec_p.slots.size(), Settings::Get<PreserveInsertionOrderSetting>(c), spec_p.Sampled())),
+    : spec(spec_p), context(c), window(make_shared_ptr<Window>(spec_p.slots.size(), spec_p.Ordered(c), spec_p.Sampled())),
       ratio(MaxErrorRatio(c)) {
 	auto l = TermsOf(c);
 	whole_first = l.rows > 0 || l.tokens > 0 || l.seconds > 0 || spec.Sampled();

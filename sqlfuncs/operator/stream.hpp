@@ -20,8 +20,10 @@ struct StreamSpec {
 	vector<string> column_names;
 	vector<LogicalType> column_types;
 	bool estimate = false; //! its one argument is a SELECT, see estimate.hpp
+	bool rows = false;     //! its second argument is a SELECT, see rows.hpp
 };
-TableFunctionSet MakeStream(const StreamSpec &spec);
+//! replace: binds it instead, as another FROM; null: nothing does.
+TableFunctionSet MakeStream(const StreamSpec &spec, table_function_bind_replace_t replace);
 
 struct StreamState : public GlobalSourceState {
 	StreamState(ClientContext &c, uint64_t estimate) : rows(make_shared_ptr<RowStream>()) {
@@ -140,21 +142,28 @@ struct StreamInfo : public TableFunctionInfo {
 unique_ptr<LogicalOperator> BindEstimate(ClientContext &context, TableFunctionBindInput &input, idx_t bind_index,
                                          vector<string> &return_names);
 
-static unique_ptr<LogicalOperator> BindStream(ClientContext &context, TableFunctionBindInput &input, idx_t bind_index,
-                                              vector<string> &return_names) {
+//! What was given by position and by name, in the order of spec.args.
+static vector<Value> ArgumentsOf(TableFunctionBindInput &input) {
 	auto &info = input.info->Cast<StreamInfo>();
-	auto &spec = info.spec;
-	vector<Value> values(spec.args.size());
+	auto &args = info.spec.args;
+	vector<Value> values(args.size());
 	for (idx_t i = 0; i < input.inputs.size() && i < info.positions.size(); i++) {
 		values[info.positions[i]] = input.inputs[i];
 	}
 	for (auto &p : input.named_parameters) {
-		for (idx_t i = 0; i < spec.args.size(); i++) {
-			if (StringUtil::CIEquals(spec.args[i], p.first)) {
-				values[i] = p.second.DefaultCastAs(Fit(spec.name, spec.args[i], spec.arg_types[i], p.second.type()));
+		for (idx_t i = 0; i < args.size(); i++) {
+			if (StringUtil::CIEquals(args[i], p.first)) {
+				values[i] = p.second.DefaultCastAs(Fit(info.spec.name, args[i], info.spec.arg_types[i], p.second.type()));
 			}
 		}
 	}
+	return values;
+}
+
+static unique_ptr<LogicalOperator> BindStream(ClientContext &context, TableFunctionBindInput &input, idx_t bind_index,
+                                              vector<string> &return_names) {
+	auto &spec = input.info->Cast<StreamInfo>().spec;
+	auto values = ArgumentsOf(input);
 	RequestWriter w(spec.fn);
 	for (auto &v : values) {
 		bool list = v.type().id() == LogicalTypeId::LIST;
@@ -175,7 +184,7 @@ static void NotReached(ClientContext &, TableFunctionInput &, DataChunk &) {
 	throw InternalException("a table function of the engine ran without its operator");
 }
 
-TableFunctionSet MakeStream(const StreamSpec &spec) {
+TableFunctionSet MakeStream(const StreamSpec &spec, table_function_bind_replace_t replace) {
 	TableFunctionSet set(spec.name);
 	for (auto &positions : spec.overloads) {
 		vector<LogicalType> args;
@@ -186,7 +195,11 @@ TableFunctionSet MakeStream(const StreamSpec &spec) {
 			args.push_back(spec.arg_types[p]);
 		}
 		TableFunction f(spec.name, args, NotReached);
-		f.bind_operator = spec.estimate ? BindEstimate : BindStream;
+		if (replace) {
+			f.bind_replace = replace;
+		} else {
+			f.bind_operator = spec.estimate ? BindEstimate : BindStream;
+		}
 		f.function_info = info;
 		for (idx_t i = 0; i < spec.args.size(); i++) {
 			// What it is is looked at in BindStream.

@@ -35,9 +35,9 @@ struct Window : public Batch {
 	void Add(Allocator &allocator, DataChunk &data, const vector<LogicalType> &types, vector<string> &requests, idx_t n);
 	//! There is room for more. lk must not be held.
 	bool HasRoom();
-	//! Moves finished rows of one part out: their answers, and which of the part's
-	//! rows they are. Null when there are none. lk is held.
-	optional_ptr<Part> Take(vector<Row> &answers, vector<idx_t> &which);
+	//! Moves finished rows of one part out, at most so many: their answers, and which of
+	//! the part's rows they are. Null when there are none. lk is held.
+	optional_ptr<Part> Take(vector<Row> &answers, vector<idx_t> &which, idx_t most);
 	//! The rows taken last were used: their part may go. lk must not be held.
 	void Release(Part &part);
 	//! Forgets all rows. lk must not be held.
@@ -153,12 +153,12 @@ bool Window::Answered(idx_t idx) {
 	return Ready();
 }
 
-optional_ptr<Window::Part> Window::Take(vector<Row> &answers, vector<idx_t> &which) {
+optional_ptr<Window::Part> Window::Take(vector<Row> &answers, vector<idx_t> &which, idx_t most_rows) {
 	optional_ptr<Part> from;
 	if (ordered) {
 		if (!parts.empty()) {
 			from = parts.front().get();
-			for (auto r = from->gone; r < from->count && from->left[r] == 0; r++) {
+			for (auto r = from->gone; r < from->count && from->left[r] == 0 && which.size() < most_rows; r++) {
 				which.push_back(r);
 			}
 		}
@@ -166,8 +166,10 @@ optional_ptr<Window::Part> Window::Take(vector<Row> &answers, vector<idx_t> &whi
 		for (auto &p : parts) {
 			if (!p->ready.empty()) {
 				from = p.get();
-				which.swap(p->ready);
-				ready -= which.size();
+				auto n = MinValue<idx_t>(most_rows, p->ready.size());
+				which.assign(p->ready.begin(), p->ready.begin() + n);
+				p->ready.erase(p->ready.begin(), p->ready.begin() + n);
+				ready -= n;
 				break;
 			}
 		}

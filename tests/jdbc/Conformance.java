@@ -53,6 +53,7 @@ public final class Conformance {
         check("label probabilities", Conformance::probabilities);
         check("vectors", Conformance::vectors);
         check("options with parameters", Conformance::options);
+        check("typed answers", Conformance::typed);
         System.exit(failed == 0 ? 0 : 1);
     }
 
@@ -451,6 +452,31 @@ public final class Conformance {
             throw new AssertionError("no error");
         } catch (SQLException e) {
             holds(e.getMessage().contains("did you mean max_tokens?"), e.getMessage());
+        }
+    }
+
+    private static void typed(Connection con) throws SQLException {
+        try (PreparedStatement st = con.prepareStatement(
+                "SELECT ai_extract(?, 'STRUCT(name VARCHAR, year SMALLINT)'), generate_as('gemma', ?, 'BOOLEAN'), generate_as('gemma', '5, 6, 7,', 'INTEGER')")) {
+            st.setString(1, "Maria moved from Lisbon to Berlin in 2019.");
+            st.setString(2, "Is water wet? Answer true or false:");
+            try (ResultSet rows = st.executeQuery()) {
+                equal(Types.JAVA_OBJECT, rows.getMetaData().getColumnType(1));
+                equal(Types.INTEGER, rows.getMetaData().getColumnType(3));
+                holds(rows.next(), "a row");
+                java.util.Map<?, ?> fields = (java.util.Map<?, ?>) rows.getObject(1);
+                equal(java.util.Set.of("name", "year"), fields.keySet());
+                rows.getBoolean(2);
+                holds(!rows.wasNull(), "true or false");
+                equal(8, rows.getInt(3));
+            }
+        }
+        try (Statement st = con.createStatement();
+                ResultSet rows = st.executeQuery("SELECT t.error.code, t.value, t.usage.completion FROM (SELECT try_generate('gemma', 'x', returns := 'VARCHAR[]', max_tokens := 1) AS t)")) {
+            holds(rows.next(), "a row");
+            equal("OUTPUT_INVALID", rows.getString(1));
+            equal(null, rows.getObject(2));
+            equal(1, rows.getInt(3));
         }
     }
 }

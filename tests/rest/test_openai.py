@@ -163,7 +163,7 @@ def test_unknown_model(client):
     ("temperature", "hot", "temperature"), ("temperature", 3, "temperature"), ("max_tokens", 0, "max_tokens"),
     ("max_tokens", 1.5, "max_tokens"), ("n", 0, "n"), ("stop", 5, "stop"), ("messages", [], "messages"),
     ("messages", "hi", "messages"), ("messages", [{"role": "robot", "content": "x"}], "messages[0].role"),
-    ("response_format", {"type": "json_object"}, "response_format"), ("logprobs", True, "logprobs"),
+    ("response_format", {"type": "xml"}, "response_format"), ("logprobs", True, "logprobs"),
 ])
 def test_bad_fields(client, field, value, param):
     with pytest.raises(openai.BadRequestError) as e:
@@ -222,3 +222,28 @@ def test_embeddings(client):
     assert failed.value.param == "dimensions"
     with pytest.raises(openai.NotFoundError):
         client.embeddings.create(model="nope", input="x")
+
+
+MOOD = {"type": "json_schema", "json_schema": {"name": "mood", "strict": True, "schema": {
+    "type": "object", "properties": {"mood": {"enum": ["good", "bad"]}, "stars": {"type": "integer", "minimum": 1, "maximum": 5}},
+    "required": ["mood", "stars"], "additionalProperties": False}}}
+
+
+def test_json_schema(client):
+    messages = [{"role": "user", "content": "Best coffee in town! Is this review good or bad?"}]
+    answer = client.chat.completions.create(model="gemma", messages=messages, response_format=MOOD, max_tokens=64)
+    value = json.loads(answer.choices[0].message.content)
+    assert value["mood"] in ("good", "bad") and 1 <= value["stars"] <= 5
+    parts = client.chat.completions.create(model="gemma", messages=messages, response_format=MOOD, max_tokens=64, stream=True)
+    assert json.loads("".join(p.choices[0].delta.content or "" for p in parts if p.choices)) == value
+
+
+def test_json_object_and_a_bad_schema(client):
+    messages = [{"role": "user", "content": "Say something in JSON."}]
+    answer = client.chat.completions.create(model="gemma", messages=messages, response_format={"type": "json_object"}, max_tokens=200)
+    choice = answer.choices[0]
+    assert choice.message.content.startswith("{")
+    assert choice.finish_reason == "length" or isinstance(json.loads(choice.message.content), dict)
+    bad = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "colour"}}}
+    with pytest.raises(openai.BadRequestError, match="colour"):
+        client.chat.completions.create(model="gemma", messages=messages, response_format=bad)

@@ -209,3 +209,20 @@ def test_damaged_cache_does_not_stop_the_server(tmp_path):
         assert "the cache is damaged" in (tmp_path / "server.log").read_text()
     finally:
         server.stop()
+
+
+def test_dialogues_survive_a_killed_server(tmp_path):
+    """A turn whose answer has come is there after the kill, and the dialogue goes on from it."""
+    server = Server(tmp_path).start("--allow-dir", ROOT)
+    query(server, f"CREATE MODEL tiny FROM '{TINY}' WITH (slots = 4)")
+    answers = [query(server, f"SELECT chat('s', 'turn {i}', max_tokens := 8)")[0][0] for i in range(3)]
+    server.process.kill()
+    server.process.wait()
+    server.start("--allow-dir", ROOT)
+    try:
+        said = query(server, "SELECT role, content FROM ai.messages WHERE session = 's' ORDER BY seq")
+        assert said == [m for i, a in enumerate(answers) for m in (("user", f"turn {i}"), ("assistant", a))]
+        assert query(server, "SELECT chat('s', 'and now?', max_tokens := 8)")[0][0]
+        assert query(server, "SELECT model, messages FROM ai.sessions") == [("tiny", 8)]
+    finally:
+        server.stop()

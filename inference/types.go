@@ -104,7 +104,7 @@ type ModelOptions struct {
 	Slots         int    // sequences decoded side by side, 1..256 (default 32)
 	Threads       int    // compute threads (default: cores)
 	BatchSize     int    // tokens per decode call (default 512)
-	GPULayers     int    // layers on the accelerator, -1 all; needs a build with one
+	GPULayers     int    // layers on the accelerator, -1 all, 0 nothing at all; needs a build with one
 	PrefixCache   int    // MiB for what prompts begin with, kept for other rows; -1 none (default 256)
 	ChatTemplate  string // Jinja source that replaces the file's own
 }

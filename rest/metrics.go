@@ -59,7 +59,7 @@ var sources = []source{
 		{"decoded_tokens_total", "decoded_tokens", counter, "Tokens that the model computed."},
 		{"slot_use_ratio", "slot_use", gauge, "Share of slots that were busy, over all steps of the process."},
 		{"step_seconds_total", "step_seconds", counter, "Time of all steps."},
-		{"sample_seconds_total", "sample_seconds", counter, "Of it: choosing tokens."},
+		{"sample_seconds_total", "sample_seconds", counter, "Of it: choosing tokens, and scoring."},
 		{"overhead_seconds_total", "overhead_seconds", counter, "Of it: neither computing nor choosing."},
 		{"prefixes", "prefixes", gauge, "Shared prefixes that are kept."},
 		{"prefix_bytes", "prefix_bytes", gauge, "Their memory."},

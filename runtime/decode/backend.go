@@ -15,7 +15,9 @@ type Entry struct {
 }
 
 // Backend is a context with one cache per slot. The loop's goroutine is its
-// only caller. Any error but ErrFull leaves the slots of the batch undefined.
+// only caller, save that it has Logprobs and different sequences' Samplers
+// called from several goroutines, and waits for them. Any error but ErrFull
+// leaves the slots of the batch undefined.
 type Backend interface {
 	// Decode computes a batch of at most Options.BatchSize entries.
 	Decode(batch []Entry) error

@@ -16,6 +16,7 @@ type Options struct {
 	Info        Info         // Slots and ContextLength bound the loop; the rest is passed on
 	Spare       int          // slots the backend has beyond Info.Slots, for calls that have no request in one
 	BatchSize   int          // tokens per Decode, at least one per slot
+	Threads     int          // goroutines that read logits side by side; 0: one
 	Beside      int          // tokens of prompts per Decode that writes other calls' text as well; 0: a quarter of BatchSize
 	Ahead       int          // requests of one Submit that are tokenized and queued before the rest waits; 0: 8 per slot, at least 512
 	SetBound    int          // admissions of one adapter set while another waits, and of a call's rows before its first; 0: 4 per slot
@@ -53,6 +54,7 @@ type Loop struct {
 	timed    bool        // some queued job has a deadline
 	swept    time.Time   // when deadlines in the queue were last looked at
 	entries  []Entry     // of the batch being built
+	reads    []read      // of the batch that was computed
 	spent    spent       // by the step
 }
 

@@ -69,24 +69,17 @@ func (s *sequence) share(room int, spare *int) int {
 	return n
 }
 
-// look reads the logits that a part of the pending tokens gave; they are entries
-// first to first+n-1 of the batch, and s has moved past them.
-func (l *Loop) look(s *sequence, first, n int) {
+// look takes the log probabilities that a part of the pending tokens gave; s has moved past them.
+func (l *Loop) look(s *sequence, got []read) {
 	sc := s.job.scoring
-	got := max(0, sc.want-len(s.pending))
-	for i := first + n - got; i < first+n; i++ {
-		nd := &sc.nodes[sc.order[sc.next]]
-		tokens := make([]Token, len(nd.children))
-		for c, child := range nd.children {
-			tokens[c] = sc.nodes[child].token
-		}
-		logprobs, err := l.backend.Logprobs(i, tokens)
-		if err != nil {
-			l.fail(s, asError(err, errs.Internal, "the continuations cannot be scored"))
+	for _, r := range got {
+		if r.err != nil {
+			l.fail(s, asError(r.err, errs.Internal, "the continuations cannot be scored"))
 			return
 		}
+		nd := &sc.nodes[sc.order[sc.next]]
 		for c, child := range nd.children {
-			sc.nodes[child].sum = nd.sum + logprobs[c]
+			sc.nodes[child].sum = nd.sum + r.logprobs[c]
 		}
 		if nd.depth > 0 {
 			s.count++
@@ -99,7 +92,7 @@ func (l *Loop) look(s *sequence, first, n int) {
 	}
 	if s.first.IsZero() {
 		s.first = time.Now()
-		if got == 0 {
+		if len(got) == 0 {
 			sc.again += s.pos
 		}
 	}

@@ -131,7 +131,7 @@ func TestALongContinuationGoesInRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkScores(t, c.result(t, 0), r)
-	if s := l.Stats(); s.Steps != 11 {
+	if s := idle(l); s.Steps != 11 {
 		t.Errorf("%d steps for a prompt and 80 tokens in runs of 8", s.Steps)
 	}
 }

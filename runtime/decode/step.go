@@ -144,33 +144,42 @@ func (l *Loop) compute(parts []part) {
 	}
 }
 
-// take chooses a token for each sequence whose logits were computed.
+// take makes something of the logits that were computed: a token for each sequence that is being written, and scores.
 func (l *Loop) take(parts []part) {
-	i := 0
+	end := 0
 	for _, p := range parts {
-		s := p.s
-		i += p.n
-		s.pos += p.n
-		s.pending = s.pending[p.n:]
+		end += p.n
+		p.s.pos += p.n
+		p.s.pending = p.s.pending[p.n:]
+		l.reads = p.s.toRead(l.reads, end)
+	}
+	begun := time.Now()
+	l.read(l.reads)
+	l.spent.sampling += time.Since(begun)
+
+	rest := l.reads
+	for _, p := range parts {
+		s, n := p.s, 0
+		for n < len(rest) && rest[n].s == s {
+			n++
+		}
+		own := rest[:n]
+		rest = rest[n:]
 		if len(s.stops) > 0 && s.pos == s.stops[0].depth {
 			l.keep(s)
 		}
-		if s.job.scoring != nil {
-			l.look(s, i-p.n, p.n)
-			continue
+		switch {
+		case s.job.scoring != nil:
+			l.look(s, own)
+		case n == 0: // in its prompt
+		case own[0].err != nil:
+			l.fail(s, asError(own[0].err, errs.Internal, "no token can be chosen"))
+		default:
+			l.say(s, own[0].token, own[0].logprob)
 		}
-		if len(s.pending) > 0 {
-			continue
-		}
-		begun := time.Now()
-		token, logprob, err := s.sampler.Sample(i-1, s.job.req.Logprobs)
-		l.spent.sampling += time.Since(begun)
-		if err != nil {
-			l.fail(s, asError(err, errs.Internal, "no token can be chosen"))
-			continue
-		}
-		l.say(s, token, logprob)
 	}
+	clear(l.reads)
+	l.reads = l.reads[:0]
 }
 
 // say adds a token to a sequence's text and ends the sequence where it is done.

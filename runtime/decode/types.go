@@ -129,7 +129,7 @@ type Stats struct {
 	DecodedTokens                 uint64  // entries of all batches that were computed
 	SlotSteps                     uint64  // requests in slots, summed over steps: of Steps × Slots, spare slots beyond
 	StepSeconds                   float64 // from the queue to the last event of a step
-	SampleSeconds                 float64 // of them: choosing tokens
+	SampleSeconds                 float64 // of them: choosing tokens, scoring
 	OverheadSeconds               float64 // of them: neither that nor in Backend.Decode
 	Prefixes                      int     // kept
 	PrefixBytes                   int64

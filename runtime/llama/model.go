@@ -47,7 +47,7 @@ func OwnKernels() bool { return bool(C.hs_own_kernels()) }
 // LoadOptions say how weights are brought in. Progress, which may be nil, is
 // called with 0..1 from the loading thread and returns false to give up.
 type LoadOptions struct {
-	GPULayers int // layers on the accelerator, -1 all; without effect in a build that has none
+	GPULayers int // layers on the accelerator, -1 all, 0 nothing at all; without effect in a build that has none
 	Progress  func(fraction float64) bool
 }
 

@@ -13,7 +13,7 @@ struct hs_context {
     llama_batch     batch{};           // owned, n_batch tokens
     int32_t         n_batch = 0, n_seq = 0, n_vocab = 0;
     ggml_threadpool_t pool = nullptr;  // owned
-    std::vector<int8_t> has_output;    // of the last batch, per entry
+    std::vector<const float *> logits; // of the last batch, per entry; null: it has no output. Several threads read them
 };
 
 // hs_context_make opens a context with its batch and threadpool; NULL: see the log.

@@ -83,11 +83,16 @@ int32_t hs_decode(hs_context * c, int32_t n, const int32_t * tok, const int32_t 
     }
     if (outputs > c->n_seq) { hs_fail(err, "more outputs than sequences"); return -1; }
     c->batch.n_tokens = n;
-    c->has_output.assign(out, out + n);
+    c->logits.assign(n, nullptr);
     return hs_guard<int32_t>(err, -2, [&]() -> int32_t {
         const int32_t rc = llama_decode(c->ctx, c->batch);
-        if (rc == 0) { llama_synchronize(c->ctx); return 0; }
-        c->has_output.clear();
+        if (rc == 0) {
+            llama_synchronize(c->ctx);
+            for (int32_t i = 0; i < n; i++) {
+                if (out[i]) c->logits[i] = llama_get_logits_ith(c->ctx, i); // it may reorder them: not for several threads
+            }
+            return 0;
+        }
         if (rc == 1) return 1;
         hs_fail(err, rc == -1 ? "invalid batch" : "decoding failed");
         return rc == -1 ? -1 : -2;

@@ -10,6 +10,9 @@ llama_model * hs_model_load(const char * path, int32_t gpu_layers, uintptr_t han
     return hs_guard<llama_model *>(err, nullptr, [&] {
         llama_model_params p = llama_model_default_params();
         p.n_gpu_layers = gpu_layers;
+        // Without layers there llama.cpp would still send products of 32 tokens or more to a GPU, and their weights each time.
+        static ggml_backend_dev_t none[] = {nullptr};
+        if (gpu_layers == 0) p.devices = none;
         p.progress_callback = [](float fraction, void * data) { return hsProgress((uintptr_t) data, fraction); };
         p.progress_callback_user_data = (void *) handle;
         return llama_model_load_from_file(path, p);

@@ -83,8 +83,7 @@ double log_sum_exp(const float * x, int32_t n) {
 }
 
 const float * logits_of(hs_context * c, int32_t i) {
-    if (i < 0 || (size_t) i >= c->has_output.size() || !c->has_output[i]) return nullptr;
-    return llama_get_logits_ith(c->ctx, i);
+    return i < 0 || (size_t) i >= c->logits.size() ? nullptr : c->logits[i];
 }
 } // namespace
 

@@ -79,8 +79,9 @@ func verify(ctx context.Context, path, want string, progress func(float64)) erro
 // decode.Vocab. It owns model, contexts and adapters.
 type engine struct {
 	model    *llama.Model
-	ctx      *llama.Context            // nil: the model is an encoder, and only embeds
-	batch    int                       // tokens per Decode
+	ctx      *llama.Context // nil: the model is an encoder, and only embeds
+	batch    int            // tokens per Decode
+	threads  int
 	adapters map[string]*llama.Adapter // by path; freed with the model
 	embedder *embedder
 	turn     sync.Mutex // held by whichever context computes: side by side both are slower
@@ -122,7 +123,7 @@ func load(spec *Spec, progress func(float64)) (*engine, decode.Info, error) {
 			fmt.Sprintf("the model %s cannot get a context of %d tokens in %d slots", name, o.Length, slots),
 			"lower context_length or slots")
 	}
-	e := &engine{model: m, ctx: c, batch: c.BatchSize(), adapters: map[string]*llama.Adapter{}}
+	e := &engine{model: m, ctx: c, batch: c.BatchSize(), threads: o.Threads, adapters: map[string]*llama.Adapter{}}
 	info := decode.Info{
 		ContextLength: min(o.Length, c.SequenceLength()), Slots: slots, Vocabulary: m.Size(), Embedding: m.Embedding(),
 		Parameters: m.Parameters(), WeightBytes: m.WeightBytes(), ChatTemplate: m.ChatTemplate(),
@@ -157,7 +158,7 @@ func (e *engine) try() error {
 // options are those of the loop over e.
 func (e *engine) options(info decode.Info, spec *Spec) decode.Options {
 	return decode.Options{
-		Info: info, Spare: spareSlots(info.Slots), BatchSize: e.batch, PrefixBytes: spec.prefixBytes(),
+		Info: info, Spare: spareSlots(info.Slots), BatchSize: e.batch, Threads: e.threads, PrefixBytes: spec.prefixBytes(),
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 }

@@ -25,6 +25,8 @@ type Model struct {
 	Reply func(prompt string, adapters []decode.Adapter) string
 	// BeforeDecode may delay a step or make it fail.
 	BeforeDecode func(batch []decode.Entry) error
+	// BeforeRead may delay a Sample or Logprobs.
+	BeforeRead func()
 	// Cells bounds the tokens in all slots together; 0: no bound.
 	Cells int
 	// SaveError and RestoreError are what Save and Restore fail with.
@@ -229,6 +231,9 @@ type sampler struct {
 func (s *sampler) Close() {}
 
 func (s *sampler) Sample(i int, _ bool) (decode.Token, float64, error) {
+	if s.m.BeforeRead != nil {
+		s.m.BeforeRead()
+	}
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
 	o, ok := s.m.outputs[i]

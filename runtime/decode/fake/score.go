@@ -30,6 +30,9 @@ func (m *Model) Truncate(slot, length int) bool {
 
 // Logprobs follow from all tokens before, and the adapters.
 func (m *Model) Logprobs(i int, tokens []decode.Token) ([]float64, error) {
+	if m.BeforeRead != nil {
+		m.BeforeRead()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	o, ok := m.outputs[i]

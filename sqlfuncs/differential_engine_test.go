@@ -214,7 +214,7 @@ func diffMacros() []string {
 		"CREATE MACRO embed(model VARCHAR := '', text VARCHAR := '" + onlyText + "', on_error VARCHAR := NULL) AS " +
 			at(vectors, "FLOAT[]", hash("'e'", "model", "text")),
 		"CREATE MACRO count_tokens(model VARCHAR, text VARCHAR) AS CASE WHEN model IS NOT NULL THEN strlen(text) // 3 END",
-		similarityMacro,
+		"CREATE MACRO similarity(a, b) AS list_cosine_similarity(a::DOUBLE[], b::DOUBLE[])",
 	}
 }
 

@@ -86,7 +86,7 @@ func TestEmbedErrors(t *testing.T) {
 		{"SELECT embed('m', 'x', on_error := 'maybe')", "[INVALID_ARGUMENT] on_error"},
 		{"SELECT embed('m', body) FROM t WHERE id IN (7, 8)", "[CONTEXT_OVERFLOW] text too long (1 of 2 rows failed"},
 		{"SELECT embed('m', body, on_error := 'fail') FROM t", "[CONTEXT_OVERFLOW] text too long"},
-		{"SELECT similarity([1, 2], [1, 2, 3])", "dimensions must be equal"},
+		{"SELECT similarity([1, 2], [1, 2, 3])", "the vectors have 2 and 3 numbers; embed both with one model"},
 	} {
 		if _, err := d.query(d.conn, c.sql); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s\n got %v\nwant %s", c.sql, err, c.want)

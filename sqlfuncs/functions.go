@@ -84,7 +84,7 @@ func pick(names ...string) (out []option) {
 }
 
 // similarityMacro is the cosine. Lists and arrays of any number are taken.
-const similarityMacro = "CREATE MACRO similarity(a, b) AS list_cosine_similarity(a::DOUBLE[], b::DOUBLE[])"
+const similarityMacro = "CREATE MACRO similarity(a, b) AS __similarity(a::DOUBLE[], b::DOUBLE[])"
 
 // generateMacro gives the inner function its named options.
 func generateMacro() string {

@@ -3,6 +3,7 @@
 #include "functions.hpp"
 #include "render.hpp"
 #include "rewrite.hpp"
+#include "similarity.hpp"
 #include "rows.hpp"
 #include "stream.hpp"
 #include "duckdb/catalog/catalog.hpp"
@@ -168,6 +169,8 @@ extern "C" int hs_attach(void *dbp, uint64_t env, char *err, size_t errlen) {
 		info->env = env;
 		parser.parser_info = info;
 		ParserExtension::Register(config, parser);
+		ExtensionLoader loader(db, "hyprstream");
+		loader.RegisterFunction(MakeSimilarity());
 		ExtensionLoader(db, "hyprstream").RegisterFunction(MakeRender());
 	});
 }

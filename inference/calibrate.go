@@ -82,7 +82,7 @@ func (l *live) calibrates(r *Request) bool {
 func (r *Request) question() Request {
 	q, c := *r, *r.Choice
 	c.Text = ""
-	q.Choice, q.Timeout = &c, 0
+	q.Choice, q.Prompt, q.Timeout = &c, "", 0 // the prompt of a choice is what it was made of
 	return q
 }
 

@@ -91,8 +91,8 @@ func TestScoring(t *testing.T) {
 	reqs := []Request{
 		{Prompt: "x", Continuations: []string{"a", "bcd"}}, {Prompt: "x", Continuations: []string{"a", "bcd"}},
 		{Prompt: "x", Continuations: []string{"a"}}, {Prompt: "x"}, {Prompt: "x", Continuations: []string{"ab", "cd"}},
-		{Choice: Classify("t", []string{"a", "b"}, "")}, {Choice: Classify("t", []string{"b", "a"}, "")},
-		{Choice: Classify("u", []string{"a", "b"}, "")}, {Choice: Filter("t", "p")}, {},
+		{Prompt: "t", Choice: Classify("t", []string{"a", "b"}, "")}, {Prompt: "t", Choice: Classify("t", []string{"b", "a"}, "")},
+		{Prompt: "u", Choice: Classify("u", []string{"a", "b"}, "")}, {Choice: Filter("t", "p")}, {},
 	}
 	got, err := collect(e, t.Context(), reqs)
 	if err != nil {

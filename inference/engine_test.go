@@ -268,7 +268,12 @@ func TestOneLoadForAll(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "the load is in progress", func() bool { return e.Ready("a") == StateLoading && heard.Load() > 0 })
+	eventually(t, "all wait for the load", func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		r := e.residents["a"]
+		return r != nil && r.load != nil && r.load.waiters == 9 && heard.Load() > 0
+	})
 	leave()
 	time.Sleep(10 * time.Millisecond)
 	close(gate)

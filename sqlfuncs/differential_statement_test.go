@@ -54,6 +54,7 @@ func (g *generator) statement() (s diffStatement) {
 			q := g.query([]byte{text, integer64})
 			s.steps = []string{"BEGIN", "CREATE VIEW made AS " + q.sql,
 				"SELECT " + g.one("x.c1, y.c2 FROM made x JOIN made y ON x.c1 = y.c1", "c1, c2 FROM made", "c2 FROM made WHERE c1 LIKE 'a%'")}
+			g.early = g.early || strings.Contains(s.steps[2], "JOIN") // what one side of a join has leaves out rows of the other
 			return ""
 		}},
 		choice{"CREATE MACRO", 2, func() string {

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/agext/levenshtein"
-
 	"hyprstream/errs"
 	"hyprstream/inference"
 )
@@ -232,13 +230,7 @@ func (c *Catalog) noAdapter(model, name string) error {
 // suggest names the nearest of names, or lists them where none is near.
 func suggest(name string, names []string) string {
 	slices.Sort(names)
-	best, score := "", 0.0
-	for _, n := range names {
-		if s := levenshtein.Similarity(key(name), key(n), nil); s > score {
-			best, score = n, s
-		}
-	}
-	if score >= 0.5 {
+	if best := errs.Nearest(name, names); best != "" {
 		return "did you mean " + quoted(best) + "?"
 	}
 	const most = 10

@@ -141,7 +141,7 @@ func (s *store) exec(sql string, args ...string) error {
 	return s.query(&r, sql, args...)
 }
 
-// query runs a statement with arguments.
+// query runs one statement.
 func (s *store) query(r *m.Result, sql string, args ...string) error {
 	var p m.PreparedStatement
 	defer m.DestroyPrepare(&p)
@@ -165,21 +165,16 @@ func storeError(msg string) error {
 
 // each reads all documents of a table.
 func (s *store) each(table string, f func(name, doc string) error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conn.Ptr == nil {
-		return errClosed()
-	}
-	var r m.Result
-	defer m.DestroyResult(&r)
-	if m.Query(s.conn, "SELECT name, doc::VARCHAR FROM "+table+" ORDER BY rowid", &r) != m.StateSuccess {
-		return storeError(m.ResultError(&r))
-	}
-	return eachRow(r, f)
+	return s.rows(f, "SELECT name, doc::VARCHAR FROM "+table+" ORDER BY rowid")
 }
 
 // eachOf reads the documents of a name, in the order in which they were added.
 func (s *store) eachOf(table, name string, f func(name, doc string) error) error {
+	return s.rows(f, "SELECT name, doc::VARCHAR FROM "+table+" WHERE name = $1 ORDER BY rowid", name)
+}
+
+// rows gives f the rows of a query for names and documents.
+func (s *store) rows(f func(name, doc string) error, sql string, args ...string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn.Ptr == nil {
@@ -187,13 +182,9 @@ func (s *store) eachOf(table, name string, f func(name, doc string) error) error
 	}
 	var r m.Result
 	defer m.DestroyResult(&r)
-	if err := s.query(&r, "SELECT name, doc::VARCHAR FROM "+table+" WHERE name = $1 ORDER BY rowid", name); err != nil {
+	if err := s.query(&r, sql, args...); err != nil {
 		return err
 	}
-	return eachRow(r, f)
-}
-
-func eachRow(r m.Result, f func(name, doc string) error) error {
 	for {
 		chunk := m.FetchChunk(r)
 		if chunk.Ptr == nil {

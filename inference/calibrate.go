@@ -54,6 +54,7 @@ func (p *priors) put(key string, scores []float64) {
 // prior is what rows with one question wait for before they are finished.
 type prior struct {
 	scores  []float64 // nil: not known yet
+	by      *row      // what finds them; nil: they were known
 	waiting []waiting
 	spent   Completion // what it has cost; the first row that is finished bears it
 }
@@ -102,7 +103,8 @@ func (g *group) priorRows(l *live) (more []*row) {
 			p = &prior{scores: l.priors.get(key)}
 			asked[key] = p
 			if p.scores == nil {
-				more = append(more, &row{req: &q, announced: true, finds: func(c Completion) { p.found(l, key, c) }})
+				p.by = &row{req: &q, announced: true, finds: func(c Completion) { p.found(l, key, c) }}
+				more = append(more, p.by)
 			}
 		}
 		r.prior = p
@@ -177,14 +179,10 @@ func (g *group) countPriors(ctx context.Context, l *live, counted map[*row]Count
 		return nil
 	}
 	reqs := make([]decode.Request, len(more))
-	first := map[string]*row{}
+	first := map[*row]*row{} // by what finds its prior
 	for _, r := range g.rows {
-		if r.prior == nil {
-			continue
-		}
-		q := r.req.question()
-		if key := sameKey(g.model, &q); first[key] == nil && counted[r].Err == nil {
-			first[key] = r
+		if r.prior != nil && r.prior.by != nil && first[r.prior.by] == nil && counted[r].Err == nil {
+			first[r.prior.by] = r
 		}
 	}
 	for i, r := range more {
@@ -196,7 +194,7 @@ func (g *group) countPriors(ctx context.Context, l *live, counted map[*row]Count
 	}
 	known := g.known(l, reqs, more)
 	return l.eachPrompt(ctx, reqs, func(i int, tokens []decode.Token) {
-		if r := first[sameKey(g.model, more[i].req)]; r != nil && !known[i] {
+		if r := first[more[i]]; r != nil && !known[i] {
 			c := counted[r]
 			c.Prior = tokens
 			counted[r] = c

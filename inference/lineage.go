@@ -10,9 +10,9 @@ type Lineage struct {
 	Model          string        `json:"model"`
 	ModelSHA256    string        `json:"model_sha256"` // of its file
 	Adapters       []AdapterUsed `json:"adapters"`
-	TemplateSHA256 string        `json:"template_sha256,omitempty"` // of the chat template's source; "": none was used
-	Engine         string        `json:"engine"`                    // llama.cpp's build
-	Seed           *uint32       `json:"seed,omitempty"`            // nil: nothing was drawn
+	TemplateSHA256 *string       `json:"template_sha256"` // of the chat template's source; nil: none was used
+	Engine         string        `json:"engine"`          // llama.cpp's build
+	Seed           *uint32       `json:"seed"`            // nil: nothing was drawn
 }
 
 // AdapterUsed is an adapter by name and file, with the scale that it had in all.
@@ -34,9 +34,8 @@ func (g *group) lineage(l *live, r *row) *Lineage {
 		seed := r.req.Params.Seed
 		out.Seed = &seed
 	}
-
 	if l.template != nil && !r.req.Raw {
-		out.TemplateSHA256 = l.template.digest
+		out.TemplateSHA256 = &l.template.digest
 	}
 	return out
 }

@@ -132,15 +132,15 @@ func (s *Schema) check(c *Completion, cut bool) *errs.Error {
 		return errs.New(errs.OutputInvalid, "generate",
 			"the answer was cut off after %d tokens, before its JSON was whole; raise max_tokens, or bound the lengths in the type or schema", c.CompletionTokens)
 	}
-	if err := s.Check(c.Text); err != nil {
+	if err := s.fits(c.Text); err != nil {
 		return errs.New(errs.OutputInvalid, "generate", "the answer does not fit its type or schema: %.300v", err)
 	}
 	return nil
 }
 
-// Check says whether text is one JSON value of the schema, with no name twice in an
+// fits says whether text is one JSON value of the schema, with no name twice in an
 // object and no half of a surrogate pair.
-func (s *Schema) Check(text string) error {
+func (s *Schema) fits(text string) error {
 	if err := plainValues(text); err != nil {
 		return err
 	}

@@ -1,8 +1,6 @@
 package sqlfuncs
 
 import (
-	"slices"
-
 	"hyprstream/inference"
 	"hyprstream/sqlfuncs/operator"
 )
@@ -22,7 +20,6 @@ var (
 )
 
 func init() {
-	written := func(_ *call, c inference.Completion) string { return c.Text }
 	batchedFunctions[fnAgg] = batched{"ai_agg", fnAgg, aggOptions, askAgg, written}
 	batchedFunctions[fnSummarizeAgg] = batched{"ai_summarize_agg", fnSummarizeAgg, groupOptions, askSummary, written}
 	writing["ai_agg"], writing["ai_summarize_agg"] = true, true
@@ -39,11 +36,8 @@ func askSummary(r *call) bool {
 }
 
 func aggregates() []operator.Aggregate {
-	args := func(opts []option) []operator.Column {
-		return slices.Concat([]operator.Column{{Name: "model", Type: "VARCHAR"}, {Name: "text", Type: "VARCHAR"}}, named(opts))
-	}
 	return []operator.Aggregate{
-		{Fn: fnAgg, Name: "ai_agg", Args: args(aggOptions), Positional: 2},
-		{Fn: fnSummarizeAgg, Name: "ai_summarize_agg", Args: args(groupOptions), Positional: 1},
+		{Fn: fnAgg, Name: "ai_agg", Args: columns("text", aggOptions), Positional: 2},
+		{Fn: fnSummarizeAgg, Name: "ai_summarize_agg", Args: columns("text", groupOptions), Positional: 1},
 	}
 }

@@ -60,15 +60,8 @@ func modelAndText(text string) string {
 }
 
 // chatOptions are those of chat: the dialogue is the session's, the model an option.
-var chatOptions = func() []option {
-	opts := []option{{"model", "VARCHAR", func(c *call, a operator.Arg) error { c.req.Model = a.Text; return nil }}}
-	for _, o := range options {
-		if o.name != "messages" && o.name != "raw" && o.name != "special_tokens" {
-			opts = append(opts, o)
-		}
-	}
-	return opts
-}()
+var chatOptions = append([]option{{"model", "VARCHAR", func(c *call, a operator.Arg) error { c.req.Model = a.Text; return nil }}},
+	without(options, "messages", "raw", "special_tokens")...)
 
 // embedOptions are those of embed.
 var embedOptions = pick("on_error")
@@ -81,6 +74,11 @@ func pick(names ...string) (out []option) {
 		}
 	}
 	return out
+}
+
+// without leaves options out by their names.
+func without(opts []option, names ...string) []option {
+	return slices.DeleteFunc(slices.Clone(opts), func(o option) bool { return slices.Contains(names, o.name) })
 }
 
 // similarityMacro is the cosine. Lists and arrays of any number are taken.

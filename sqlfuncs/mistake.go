@@ -1,13 +1,9 @@
 package sqlfuncs
 
 import (
-	"cmp"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/agext/levenshtein"
 
 	"hyprstream/errs"
 	"hyprstream/sqlfuncs/operator"
@@ -65,17 +61,11 @@ func badCall(function, format string, args ...any) error {
 
 // unknownOption names the option that was meant, and all there are.
 func unknownOption(function, name string, options []string) error {
-	best, score := "", 0.0
-	for _, o := range options {
-		if s := levenshtein.Similarity(strings.ToLower(name), strings.ToLower(o), nil); s > score {
-			best, score = o, s
-		}
+	hint := "."
+	if best := errs.Nearest(name, options); best != "" {
+		hint = "; did you mean " + best + "?"
 	}
-	hint := ""
-	if score >= 0.5 {
-		hint = fmt.Sprintf("; did you mean %s?", best)
-	}
-	return badCall(function, "there is no option %s%s Its options are %s", name, cmp.Or(hint, "."), strings.Join(options, ", "))
+	return badCall(function, "there is no option %s%s Its options are %s", name, hint, strings.Join(options, ", "))
 }
 
 // parameters are the names in a list of a macro's parameters, and how many have no default.

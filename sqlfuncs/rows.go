@@ -2,7 +2,6 @@ package sqlfuncs
 
 import (
 	"encoding/json"
-	"slices"
 
 	"hyprstream/errs"
 	"hyprstream/inference"
@@ -10,7 +9,7 @@ import (
 )
 
 // rowsOptions are those of FROM generate_rows: the dialogue would be one for all rows.
-var rowsOptions = slices.DeleteFunc(slices.Clone(generateOptions), func(o option) bool { return o.name == "messages" })
+var rowsOptions = without(generateOptions, "messages")
 
 func init() {
 	batchedFunctions[fnRows] = batched{"generate_rows", fnRows, rowsOptions, always, func(_ *call, c inference.Completion) string {

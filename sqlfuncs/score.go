@@ -14,10 +14,10 @@ import (
 var (
 	logprobOptions  = append([]option{continuationOption}, pick("adapter", "system", "timeout_ms", "on_error", "raw", "special_tokens", "cache")...)
 	classifyOptions = append([]option{labelsOption, instructionOption, calibrateOption}, pick("adapter", "timeout_ms", "on_error", "raw", "cache")...)
-	filterOptions   = append([]option{predicateOption}, pick("adapter", "timeout_ms", "on_error", "raw", "cache")...)
+	filterOptions   = append([]option{judgedBy("predicate")}, pick("adapter", "timeout_ms", "on_error", "raw", "cache")...)
 	cascadedFilter  = append(slices.Clone(filterOptions), cascadeOptions...)
-	scoreOptions    = append([]option{criteriaOption}, filterOptions[1:]...)
-	rerankOptions   = append([]option{queryOption}, filterOptions[1:]...)
+	scoreOptions    = append([]option{judgedBy("criteria")}, filterOptions[1:]...)
+	rerankOptions   = append([]option{judgedBy("query")}, filterOptions[1:]...)
 	matchOptions    = append([]option{secondOption}, cascadedFilter...)
 )
 
@@ -38,11 +38,13 @@ var (
 		}
 		return nil
 	}}
-	secondOption    = option{"second", "VARCHAR", func(c *call, a operator.Arg) error { c.second = a.Text; return nil }}
-	criteriaOption  = option{"criteria", "VARCHAR", func(c *call, a operator.Arg) error { c.predicate = a.Text; return nil }}
-	queryOption     = option{"query", "VARCHAR", func(c *call, a operator.Arg) error { c.predicate = a.Text; return nil }}
-	predicateOption = option{"predicate", "VARCHAR", func(c *call, a operator.Arg) error { c.predicate = a.Text; return nil }}
+	secondOption = option{"second", "VARCHAR", func(c *call, a operator.Arg) error { c.second = a.Text; return nil }}
 )
+
+// judgedBy is what a text is held against, by the function's name for it.
+func judgedBy(name string) option {
+	return option{name, "VARCHAR", func(c *call, a operator.Arg) error { c.predicate = a.Text; return nil }}
+}
 
 // batched is a function with one request and one answer per row.
 type batched struct {
@@ -55,7 +57,7 @@ type batched struct {
 }
 
 var batchedFunctions = map[uint16]batched{
-	fnGenerate: {"generate", fnGenerate, generateOptions, always, func(_ *call, c inference.Completion) string { return c.Text }},
+	fnGenerate: {"generate", fnGenerate, generateOptions, always, written},
 	fnLogprob:  {"logprob", fnLogprob, logprobOptions, always, func(_ *call, c inference.Completion) string { return *float(c.Scores[0]) }},
 	fnClassify: {"ai_classify", fnClassify, classifyOptions, askClassify, func(r *call, c inference.Completion) string {
 		return r.req.Choice.Likeliest(r.req.Choice.Probabilities(c.Scores))
@@ -77,6 +79,8 @@ var batchedFunctions = map[uint16]batched{
 }
 
 func always(*call) bool { return true }
+
+func written(_ *call, c inference.Completion) string { return c.Text }
 
 func askClassify(r *call) bool {
 	c := inference.Classify(r.req.Prompt, r.labels, r.instruction)
@@ -129,22 +133,18 @@ func mapText(keys []string, values []float64) string {
 
 func scoringScalars() []operator.Scalar {
 	all := [][]int{{0}, {1}, {2}} // model, text, and what it is scored by: no NULL among them
-	scalar := func(fn uint16, opts []option, returns string) operator.Scalar {
-		text := "text"
-		if fn == fnLogprob {
-			text = "prompt"
-		}
+	scalar := func(fn uint16, text string, opts []option, returns string) operator.Scalar {
 		return operator.Scalar{Fn: fn, Name: "__" + batchedFunctions[fn].name, Args: columns(text, opts), Returns: returns, Lift: true, Groups: all}
 	}
 	return []operator.Scalar{
-		scalar(fnLogprob, logprobOptions, "DOUBLE"),
-		scalar(fnClassify, classifyOptions, "VARCHAR"),
-		scalar(fnClassifyProbs, classifyOptions, "MAP(VARCHAR, DOUBLE)"),
-		scalar(fnFilter, cascadedFilter, "BOOLEAN"),
+		scalar(fnLogprob, "prompt", logprobOptions, "DOUBLE"),
+		scalar(fnClassify, "text", classifyOptions, "VARCHAR"),
+		scalar(fnClassifyProbs, "text", classifyOptions, "MAP(VARCHAR, DOUBLE)"),
+		scalar(fnFilter, "text", cascadedFilter, "BOOLEAN"),
 		{Fn: fnMatch, Name: "__ai_match", Args: columns("first", matchOptions), Returns: "BOOLEAN", Lift: true, Groups: append(all, []int{3})},
-		scalar(fnFilterProb, filterOptions, "DOUBLE"),
-		scalar(fnScore, scoreOptions, "DOUBLE"),
-		{Fn: fnRerank, Name: "__ai_rerank", Args: columns("document", rerankOptions), Returns: "DOUBLE", Lift: true, Groups: all},
+		scalar(fnFilterProb, "text", filterOptions, "DOUBLE"),
+		scalar(fnScore, "text", scoreOptions, "DOUBLE"),
+		scalar(fnRerank, "document", rerankOptions, "DOUBLE"),
 	}
 }
 

@@ -2,7 +2,6 @@ package sqlfuncs
 
 import (
 	"encoding/json"
-	"slices"
 
 	"hyprstream/errs"
 	"hyprstream/inference"
@@ -28,17 +27,10 @@ var (
 	extractOptions = append([]option{instructionOption}, append(without(generateOptions, "messages", "grammar", "json_schema", "ignore_eos"), returnsOption)...)
 )
 
-func without(opts []option, names ...string) []option {
-	return slices.DeleteFunc(slices.Clone(opts), func(o option) bool { return slices.Contains(names, o.name) })
-}
-
 func init() {
-	plain := func(_ *call, c inference.Completion) string { return c.Text }
-	batchedFunctions[fnGenerateAs] = batched{"generate_as", fnGenerateAs, typedOptions, always, plain}
-	batchedFunctions[fnExtract] = batched{"ai_extract", fnExtract, extractOptions, askExtract, plain}
-	batchedFunctions[fnTry] = batched{"try_generate", fnTry, tryOptions, askTry, func(r *call, c inference.Completion) string {
-		return tried(r, c)
-	}}
+	batchedFunctions[fnGenerateAs] = batched{"generate_as", fnGenerateAs, typedOptions, always, written}
+	batchedFunctions[fnExtract] = batched{"ai_extract", fnExtract, extractOptions, askExtract, written}
+	batchedFunctions[fnTry] = batched{"try_generate", fnTry, tryOptions, askTry, tried}
 	for _, name := range []string{"generate_as", "ai_extract", "try_generate"} {
 		writing[name] = true
 	}
@@ -66,11 +58,11 @@ const tryType = "STRUCT(value VARCHAR, error STRUCT(code VARCHAR, message VARCHA
 
 // tryResult is tryType's value as JSON: every field is there.
 type tryResult struct {
-	Value   json.RawMessage `json:"value"`
-	Error   *tryError       `json:"error"`
-	Usage   tryUsage        `json:"usage"`
-	Finish  *string         `json:"finish_reason"`
-	Lineage *tryLineage     `json:"lineage"`
+	Value   json.RawMessage    `json:"value"`
+	Error   *tryError          `json:"error"`
+	Usage   tryUsage           `json:"usage"`
+	Finish  *string            `json:"finish_reason"`
+	Lineage *inference.Lineage `json:"lineage"`
 }
 
 type tryError struct {
@@ -86,35 +78,25 @@ type tryUsage struct {
 	MS         float64 `json:"ms"`
 }
 
-type tryLineage struct {
-	Model          string                  `json:"model"`
-	ModelSHA256    string                  `json:"model_sha256"`
-	Adapters       []inference.AdapterUsed `json:"adapters"`
-	TemplateSHA256 *string                 `json:"template_sha256"`
-	Engine         string                  `json:"engine"`
-	Seed           *uint32                 `json:"seed"`
-}
-
 // tried is what became of a row. Rows that cost nothing, since another's answer is
 // theirs, have no usage.
 func tried(r *call, c inference.Completion) string {
-	o := tryResult{}
+	o := tryResult{Lineage: c.Lineage}
 	if !c.Cached {
 		ms := float64((c.Queue + c.Prefill + c.Decode).Microseconds()) / 1000
 		o.Usage = tryUsage{c.PromptTokens, c.SharedTokens, c.CompletionTokens, ms}
 	}
-	if l := c.Lineage; l != nil {
-		o.Lineage = &tryLineage{l.Model, l.ModelSHA256, l.Adapters, orNil(l.TemplateSHA256), l.Engine, l.Seed}
-	}
 	switch {
 	case c.Err != nil:
 		o.Error = &tryError{string(c.Err.Code), c.Err.Error(), c.Err.Code.Retryable()}
-	case r.req.Schema != nil && r.typed:
+	case r.typed:
 		o.Value = json.RawMessage(c.Text)
 	default:
 		o.Value = quoted(c.Text)
 	}
-	o.Finish = orNil(c.FinishReason)
+	if c.FinishReason != "" {
+		o.Finish = &c.FinishReason
+	}
 	b, err := json.Marshal(o)
 	if err != nil { // the value is none after all
 		o.Value, o.Error = nil, &tryError{string(errs.Internal), err.Error(), false}
@@ -126,13 +108,6 @@ func tried(r *call, c inference.Completion) string {
 func quoted(s string) json.RawMessage {
 	b, _ := json.Marshal(s) //nolint:errchkjson // a text always is one
 	return b
-}
-
-func orNil(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }
 
 func typedScalars() []operator.Scalar {

@@ -73,6 +73,11 @@ void CheckRequest(uint64_t env, const RequestWriter &w);
 
 static const char *const REQUEST = "request";
 
+//! The SQL function's name of the inner one that a macro calls.
+static string SqlName(const string &name) {
+	return StringUtil::StartsWith(name, "__") ? name.substr(2) : name;
+}
+
 struct CallInfo : public ScalarFunctionInfo {
 	explicit CallInfo(CallSpec s) : spec(std::move(s)) {
 	}
@@ -357,7 +362,7 @@ LogicalType Fit(const string &function, const string &argument, const LogicalTyp
 	        : Takes(wanted, t, to)) {
 		return to;
 	}
-	auto name = StringUtil::StartsWith(function, "__") ? function.substr(2) : function;
+	auto name = SqlName(function);
 	throw BinderException("[INVALID_ARGUMENT] %s: %s must be %s, not %s", name, argument,
 	                      any ? "VARCHAR or VARCHAR[]" : wanted.ToString(),
 	                      t.id() == LogicalTypeId::STRING_LITERAL ? "VARCHAR" : t.ToString());
@@ -380,7 +385,7 @@ static void ShortForm(const CallSpec &spec, vector<unique_ptr<Expression>> &a) {
 //! Takes the argument that names the result's type, and puts that type's schema in its place.
 static void Returns(ClientContext &context, ScalarFunction &function, unique_ptr<Expression> &a) {
 	auto &spec = function.GetExtraFunctionInfo().Cast<CallInfo>().spec;
-	auto name = StringUtil::StartsWith(spec.name, "__") ? spec.name.substr(2) : spec.name;
+	auto name = SqlName(spec.name);
 	if (a->HasParameter()) {
 		throw ParameterNotResolvedException(); // the statement is bound again with its value
 	}
@@ -465,7 +470,7 @@ string CallName(const Expression &e) {
 	if (!spec) {
 		return e.GetName();
 	}
-	string name = StringUtil::StartsWith(spec->name, "__") ? spec->name.substr(2) : spec->name;
+	string name = SqlName(spec->name);
 	auto &args = e.Cast<BoundFunctionExpression>().children;
 	string target; // where answers may be approximate
 	for (idx_t i = 0; i < args.size(); i++) {

@@ -171,7 +171,7 @@ extern "C" int hs_attach(void *dbp, uint64_t env, char *err, size_t errlen) {
 		ParserExtension::Register(config, parser);
 		ExtensionLoader loader(db, "hyprstream");
 		loader.RegisterFunction(MakeSimilarity());
-		ExtensionLoader(db, "hyprstream").RegisterFunction(MakeRender());
+		loader.RegisterFunction(MakeRender());
 	});
 }
 

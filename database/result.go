@@ -65,7 +65,7 @@ func (r *Result) opened() error {
 	}
 	r.raw, r.over = raw, false
 	r.ahead, r.most = int(m.VectorSize()), maxBatchRows
-	if r.s.buffer == bufferForModels {
+	if usesModel.MatchString(r.sql) {
 		r.most = 1 // what there is leaves
 	}
 	if r.schema == nil {

@@ -10,6 +10,7 @@ import (
 	"hyprstream/catalog"
 	"hyprstream/errs"
 	"hyprstream/sqlfuncs"
+	"hyprstream/sqlfuncs/operator"
 )
 
 // SessionOptions say who is at the other end, for ai.queries and ai.usage.
@@ -28,8 +29,6 @@ type Session struct {
 
 	turn   chan struct{} // holds a token while a statement or an open Result uses conn
 	closed chan struct{} // closed by Close
-
-	buffer string // streaming_buffer_size as set last, "" when a client may have changed it; the turn's holder's
 
 	mu     sync.Mutex // guards the fields below
 	cancel context.CancelCauseFunc
@@ -174,6 +173,17 @@ func (s *Session) during(ctx context.Context, call func()) {
 	if !stop() {
 		<-joined
 	}
+}
+
+// packing makes plans whose rows are packed, which only fetchBatch reads: those of a
+// statement that is prepared or, with its plan made anew, executed. The rows of a model
+// leave one by one. The returned function ends it.
+func (s *Session) packing(sql string) (end func()) {
+	if usesModel.MatchString(sql) {
+		return func() {}
+	}
+	operator.Pack(s.conn, true)
+	return func() { operator.Pack(s.conn, false) }
 }
 
 // exec runs a statement of our own on the connection, whose turn the caller has.

@@ -11,6 +11,7 @@ import (
 	m "github.com/duckdb/duckdb-go-bindings"
 
 	"hyprstream/errs"
+	"hyprstream/sqlfuncs/operator"
 )
 
 // Stmt is a prepared statement of a Session.
@@ -63,6 +64,7 @@ func (s *Session) extract(sql string) (m.ExtractedStatements, m.IdxT, error) {
 // prepare prepares statement i of ex; the caller has the turn.
 func (s *Session) prepare(ctx context.Context, ex m.ExtractedStatements, i m.IdxT, sql string) (*Stmt, error) {
 	st := &Stmt{s: s, sql: sql}
+	defer s.packing(sql)()
 	var state m.State
 	s.during(ctx, func() { state = m.PrepareExtractedStatement(s.conn, ex, i, &st.prep) })
 	if state != m.StateSuccess {
@@ -280,7 +282,8 @@ func (st *Stmt) start(ctx context.Context, r *Result, b *binder, row int) error 
 	if err := b.bind(st.prep, row); err != nil {
 		return err
 	}
-	st.s.setBuffer(st.sql)
+	operator.Buffer(st.s.conn, st.prep, bufferFor(st.sql))
+	defer st.s.packing(st.sql)()
 	var state m.State
 	st.s.during(ctx, func() { state = m.ExecutePreparedStreaming(st.prep, &r.res) })
 	if state != m.StateSuccess {
@@ -290,10 +293,6 @@ func (st *Stmt) start(ctx context.Context, r *Result, b *binder, row int) error 
 		}
 		m.DestroyResult(&r.res)
 		return err
-	}
-	switch m.PreparedStatementType(st.prep) {
-	case m.StatementTypeSet, m.StatementTypeVariableSet, m.StatementTypePragma:
-		st.s.buffer = "" // it may have been changed
 	}
 	return r.opened()
 }

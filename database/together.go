@@ -28,6 +28,7 @@ func (st *Stmt) together(ctx context.Context, b *binder) *Stmt {
 	if st.prep.Ptr == nil {
 		return nil
 	}
+	defer st.s.packing(st.sql)()
 	all := &Stmt{s: st.s, sql: st.sql}
 	var ok bool
 	st.s.during(ctx, func() { all.prep, ok = operator.Together(st.s.conn, st.prep, chunks) })

@@ -8,7 +8,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/flight"
-	"github.com/apache/arrow-go/v18/arrow/ipc"
 )
 
 const (
@@ -276,45 +275,6 @@ func sendBatches(schema *arrow.Schema, batches []arrow.RecordBatch, out flight.F
 		err = cerr
 	}
 	return err
-}
-
-// batchWriter writes an Arrow stream whose schema leaves at once: clients that
-// open a result wait for it, and the first row may be seconds away.
-type batchWriter struct{ ipc *flight.Writer }
-
-func newBatchWriter(out flight.FlightService_DoGetServer, schema *arrow.Schema) (*batchWriter, error) {
-	once := &onceSchema{DataStreamWriter: out}
-	// A writer that is closed unused has written exactly the schema.
-	if err := flight.NewRecordWriter(once, ipc.WithSchema(schema)).Close(); err != nil {
-		return nil, err
-	}
-	once.drop = true
-	return &batchWriter{ipc: flight.NewRecordWriter(once, ipc.WithSchema(schema))}, nil
-}
-
-// write sends rec. The database cuts its batches to what clients take.
-func (w *batchWriter) write(rec arrow.RecordBatch) error {
-	if rec.NumRows() == 0 {
-		return nil
-	}
-	return w.ipc.Write(rec)
-}
-
-func (w *batchWriter) close() error { return w.ipc.Close() }
-
-// onceSchema passes messages on, but for the first after drop was set: the
-// second writer's copy of the schema.
-type onceSchema struct {
-	flight.DataStreamWriter
-	drop bool
-}
-
-func (o *onceSchema) Send(data *flight.FlightData) error {
-	if o.drop {
-		o.drop = false
-		return nil
-	}
-	return o.DataStreamWriter.Send(data)
 }
 
 // sizeOf is the memory a batch's buffers take. It counts a slice as the whole.

@@ -20,3 +20,19 @@ func Fetch(result *duckdb.Result, options duckdb.ArrowOptions, maxRows int, arra
 	n := C.hs_fetch(unsafe.Pointer(&handle), options.Ptr, C.size_t(maxRows), array, &end)
 	return int(n), end != 0
 }
+
+// Pack says whether plans made on a connection from now on pack their rows where they
+// are made: Fetch is faster then, and nothing else can read the result.
+func Pack(conn duckdb.Connection, on bool) {
+	var flag C.int
+	if on {
+		flag = 1
+	}
+	C.hs_pack(conn.Ptr, flag)
+}
+
+// Buffer says how many bytes of rows may be made ahead of their reader when a statement
+// is executed next; at least 4.
+func Buffer(conn duckdb.Connection, prep duckdb.PreparedStatement, bytes int) {
+	C.hs_buffer(conn.Ptr, prep.Ptr, C.size_t(bytes))
+}

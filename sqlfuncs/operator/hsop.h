@@ -77,6 +77,10 @@ void hs_detach(void *db);
 // The calls of a function in sql: a line each, the number of its arguments without a name and, after
 // tabs, the names of the others. malloc'ed.
 char *hs_calls(const char *sql, size_t n, const char *name);
+// Whether plans made on conn from now on pack their rows, so that only hs_fetch can read them.
+void hs_pack(void *conn, int on);
+// How many bytes of rows may be made ahead of their reader when prepared is executed on conn next.
+void hs_buffer(void *conn, void *prepared, size_t bytes);
 // The next rows of a duckdb_result, a chunk of DuckDB's at least and more, up to max_rows, where those are there at
 // once, as an ArrowArray into out. The number of rows; ended is set where no more will come, be it for an error.
 size_t hs_fetch(void *result, void *options, size_t max_rows, void *out, int *ended);

@@ -4,6 +4,7 @@
 // a call inside an expression is answered below that expression. What is not
 // handled here stays where it is and runs in place.
 #pragma once
+#include "pack.hpp"
 #include "aggregate.hpp"
 #include "duckdb.hpp"
 #include "duckdb/optimizer/optimizer_extension.hpp"
@@ -379,5 +380,6 @@ void Rewrite(OptimizerExtensionInput &input, unique_ptr<LogicalOperator> &plan) 
 	auto d = r.Visit(plan);
 	r.Force(plan, d);
 	Mark(*plan, 0);
+	PackRows(input, plan);
 }
 } // namespace hyprstream

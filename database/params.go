@@ -1,6 +1,7 @@
 package database
 
 import (
+	"math"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -9,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	m "github.com/duckdb/duckdb-go-bindings"
 
+	"hyprstream/database/wire"
 	"hyprstream/errs"
 )
 
@@ -80,10 +82,13 @@ func (b *binder) bind(prep m.PreparedStatement, row int) error {
 // valueOf is the DuckDB value of a[i]; the caller destroys it.
 func valueOf(a arrow.Array, i int) (m.Value, error) {
 	if a.IsNull(i) || a.DataType().ID() == arrow.NULL {
-		return m.CreateNullValue(), nil
+		return nullOf(a.DataType()), nil
 	}
 	if v, ok := plainValue(a, i); ok {
 		return v, nil
+	}
+	if v, ok, err := timeValue(a, i); ok {
+		return v, err
 	}
 	switch a := a.(type) {
 	case *array.Dictionary:
@@ -96,11 +101,24 @@ func valueOf(a arrow.Array, i int) (m.Value, error) {
 		return listValue(a, i)
 	case *array.Struct:
 		return structValue(a, i)
+	case array.Union:
+		return unionValue(a, i)
 	}
 	return m.Value{}, errs.New(errs.Unsupported, "bind", "values of Arrow type %s cannot be bound: cast them on the client", a.DataType())
 }
 
-// plainValue handles types without children.
+// nullOf is a NULL of the column's type, so that each row of parameters gives a result
+// of the same type.
+func nullOf(t arrow.DataType) m.Value {
+	lt, err := logicalType(t)
+	if err != nil {
+		return m.CreateNullValue()
+	}
+	defer m.DestroyLogicalType(&lt)
+	return wire.Null(lt)
+}
+
+// plainValue handles types without children that are no times.
 func plainValue(a arrow.Array, i int) (m.Value, bool) {
 	switch a := a.(type) {
 	case *array.Boolean:
@@ -142,10 +160,7 @@ func plainValue(a arrow.Array, i int) (m.Value, bool) {
 	case *array.FixedSizeBinary:
 		return m.CreateBlob(a.Value(i)), true
 	}
-	if v, ok := decimalValue(a, i); ok {
-		return v, true
-	}
-	return timeValue(a, i)
+	return decimalValue(a, i)
 }
 
 func varchar(s string) m.Value { return m.CreateVarcharLength(s, m.IdxT(len(s))) }
@@ -164,6 +179,9 @@ func decimalValue(a arrow.Array, i int) (m.Value, bool) {
 	case *array.Decimal128:
 		v := decimal.Decimal128(a.Value(i))
 		h = m.NewHugeInt(v.LowBits(), v.HighBits())
+		if t.GetScale() == 0 && (!v.FitsInPrecision(38) || v.HighBits() == math.MinInt64) {
+			return m.CreateHugeInt(h), true // which DuckDB sends so; the lowest one has no absolute value
+		}
 	default:
 		return m.Value{}, false
 	}
@@ -172,67 +190,75 @@ func decimalValue(a arrow.Array, i int) (m.Value, bool) {
 
 func hugeInt(v int64) m.HugeInt { return m.NewHugeInt(uint64(v), v>>63) }
 
-// timeValue handles dates, times, timestamps, durations and intervals. Times
-// finer than a microsecond keep their nanoseconds only as TIMESTAMP_NS.
-func timeValue(a arrow.Array, i int) (m.Value, bool) {
+// timeValue handles dates, times, timestamps, durations and intervals. What is finer
+// than DuckDB's microseconds is cut off, but for TIMESTAMP_NS and TIME_NS; ok says
+// that a is of such a type, an error that the value is beyond DuckDB's.
+func timeValue(a arrow.Array, i int) (v m.Value, ok bool, err error) {
 	switch a := a.(type) {
 	case *array.Date32:
-		return m.CreateDate(m.NewDate(int32(a.Value(i)))), true
+		return m.CreateDate(m.NewDate(int32(a.Value(i)))), true, nil
 	case *array.Date64:
 		days := a.Value(i).ToTime().Unix() / int64(24*time.Hour/time.Second)
-		return m.CreateDate(m.NewDate(int32(days))), true
+		return m.CreateDate(m.NewDate(int32(days))), true, nil
 	case *array.Time32:
-		unit := a.DataType().(*arrow.Time32Type).Unit
-		return m.CreateTime(m.NewTime(int64(a.Value(i)) * int64(unit.Multiplier()/time.Microsecond))), true
+		us, err := micros(int64(a.Value(i)), a.DataType().(*arrow.Time32Type).Unit)
+		return m.CreateTime(m.NewTime(us)), true, err
 	case *array.Time64:
-		us := int64(a.Value(i))
 		if a.DataType().(*arrow.Time64Type).Unit == arrow.Nanosecond {
-			us /= 1000
+			return m.CreateTimeNS(m.NewTimeNS(int64(a.Value(i)))), true, nil
 		}
-		return m.CreateTime(m.NewTime(us)), true
+		return m.CreateTime(m.NewTime(int64(a.Value(i)))), true, nil
 	case *array.Timestamp:
-		return timestampValue(int64(a.Value(i)), a.DataType().(*arrow.TimestampType)), true
+		v, err := timestampValue(int64(a.Value(i)), a.DataType().(*arrow.TimestampType))
+		return v, true, err
 	case *array.Duration:
-		return interval(0, 0, int64(a.Value(i)), a.DataType().(*arrow.DurationType).Unit), true
+		v, err := interval(0, 0, int64(a.Value(i)), a.DataType().(*arrow.DurationType).Unit)
+		return v, true, err
 	case *array.MonthInterval:
-		return m.CreateInterval(m.NewInterval(int32(a.Value(i)), 0, 0)), true
+		return m.CreateInterval(m.NewInterval(int32(a.Value(i)), 0, 0)), true, nil
 	case *array.DayTimeInterval:
-		v := a.Value(i)
-		return interval(0, v.Days, int64(v.Milliseconds), arrow.Millisecond), true
+		v, err := interval(0, a.Value(i).Days, int64(a.Value(i).Milliseconds), arrow.Millisecond)
+		return v, true, err
 	case *array.MonthDayNanoInterval:
-		v := a.Value(i)
-		return interval(v.Months, v.Days, v.Nanoseconds, arrow.Nanosecond), true
+		v, err := interval(a.Value(i).Months, a.Value(i).Days, a.Value(i).Nanoseconds, arrow.Nanosecond)
+		return v, true, err
 	}
-	return m.Value{}, false
+	return m.Value{}, false, nil
 }
 
-func interval(months, days int32, v int64, unit arrow.TimeUnit) m.Value {
-	return m.CreateInterval(m.NewInterval(months, days, micros(v, unit)))
+func interval(months, days int32, v int64, unit arrow.TimeUnit) (m.Value, error) {
+	us, err := micros(v, unit)
+	return m.CreateInterval(m.NewInterval(months, days, us)), err
 }
 
 // micros converts, cutting nanoseconds off.
-func micros(v int64, unit arrow.TimeUnit) int64 {
+func micros(v int64, unit arrow.TimeUnit) (int64, error) {
 	if unit == arrow.Nanosecond {
-		return v / 1000
+		return v / 1000, nil
 	}
-	return v * int64(unit.Multiplier()/time.Microsecond)
+	each := int64(unit.Multiplier() / time.Microsecond)
+	if us := v * each; us/each == v {
+		return us, nil
+	}
+	return 0, errs.New(errs.InvalidArgument, "bind", "a time of %d%s is beyond what DuckDB's microseconds hold", v, unit)
 }
 
 // timestampValue keeps the unit; a time zone makes it a TIMESTAMPTZ, which
 // DuckDB has in microseconds only.
-func timestampValue(v int64, t *arrow.TimestampType) m.Value {
+func timestampValue(v int64, t *arrow.TimestampType) (m.Value, error) {
 	if t.TimeZone != "" {
-		return m.CreateTimestampTZ(m.NewTimestamp(micros(v, t.Unit)))
+		us, err := micros(v, t.Unit)
+		return m.CreateTimestampTZ(m.NewTimestamp(us)), err
 	}
 	switch t.Unit {
 	case arrow.Second:
-		return m.CreateTimestampS(m.NewTimestampS(v))
+		return m.CreateTimestampS(m.NewTimestampS(v)), nil
 	case arrow.Millisecond:
-		return m.CreateTimestampMS(m.NewTimestampMS(v))
+		return m.CreateTimestampMS(m.NewTimestampMS(v)), nil
 	case arrow.Nanosecond:
-		return m.CreateTimestampNS(m.NewTimestampNS(v))
+		return m.CreateTimestampNS(m.NewTimestampNS(v)), nil
 	}
-	return m.CreateTimestamp(m.NewTimestamp(v))
+	return m.CreateTimestamp(m.NewTimestamp(v)), nil
 }
 
 // batchOfArgs makes a one-row parameter batch of Go values; nil without any.

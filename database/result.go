@@ -8,6 +8,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	m "github.com/duckdb/duckdb-go-bindings"
+
+	"hyprstream/errs"
 )
 
 // Result is a statement's rows as record batches, while DuckDB makes them, and
@@ -26,7 +28,7 @@ type Result struct {
 	mu      sync.Mutex // guards the fields below; held during a fetch
 	res     m.Result
 	opt     m.ArrowOptions
-	raw     *arrow.Schema // as DuckDB exports it
+	plain   plainTypes    // as which the values leave
 	schema  *arrow.Schema // as clients see it
 	slices  []arrow.RecordBatch
 	cur     arrow.RecordBatch
@@ -56,14 +58,16 @@ func (r *Result) opened() error {
 		r.schema, r.ended = arrow.NewSchema(nil, nil), true
 		return nil
 	}
-	raw, err := cols.schema(r.opt)
+	r.plain.destroy()
+	r.plain = newPlainTypes(cols.types)
+	schema, err := schemaOf(r.opt, r.plain.types, cols.names)
 	if err != nil {
 		return err
 	}
-	r.raw = raw
-	if r.schema == nil {
-		r.schema = plainSchema(raw)
+	if r.schema != nil && !r.schema.Equal(schema) {
+		return errs.New(errs.InvalidArgument, "execute", "the rows of parameters give results of different types, %s and %s: cast the parameters", r.schema, schema)
 	}
+	r.schema = schema
 	return nil
 }
 
@@ -160,11 +164,11 @@ func (r *Result) fetch() error {
 	if m.DataChunkGetSize(chunk) == 0 {
 		return nil
 	}
-	rec, err := batchOf(r.opt, r.raw, chunk)
-	if err != nil {
+	if err := r.plain.convert(r.s.conn, &chunk); err != nil {
 		return err
 	}
-	if rec, err = plainBatch(rec, r.schema); err != nil {
+	rec, err := batchOf(r.opt, r.schema, chunk)
+	if err != nil {
 		return err
 	}
 	r.slices = slicesOf(rec)
@@ -245,6 +249,7 @@ func (r *Result) giveBack() {
 func (r *Result) free() {
 	m.DestroyResult(&r.res)
 	m.DestroyArrowOptions(&r.opt)
+	r.plain.destroy()
 	if r.keep != nil {
 		r.keep()
 		r.keep = nil

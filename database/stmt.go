@@ -99,7 +99,6 @@ func (st *Stmt) describe() error {
 		if st.schema, err = cols.schema(opt); err != nil {
 			return err
 		}
-		st.schema = plainSchema(st.schema)
 	}
 
 	var params columns
@@ -112,11 +111,8 @@ func (st *Stmt) describe() error {
 		}
 		params.add(m.ParameterName(st.prep, i), t)
 	}
-	if st.params, err = params.schema(opt); err != nil {
-		return err
-	}
-	st.params = plainSchema(st.params)
-	return nil
+	st.params, err = params.schema(opt)
+	return err
 }
 
 // columns are names and types as DuckDB has them.
@@ -145,8 +141,11 @@ func (c *columns) unresolved() bool {
 	return len(c.types) == 0
 }
 
+// schema is what clients see of the columns.
 func (c *columns) schema(opt m.ArrowOptions) (*arrow.Schema, error) {
-	return schemaOf(opt, c.types, c.names)
+	plain := newPlainTypes(c.types)
+	defer plain.destroy()
+	return schemaOf(opt, plain.types, c.names)
 }
 
 func (c *columns) only(name string, t m.Type) bool {

@@ -1,0 +1,130 @@
+#include "wire.h"
+
+#include <cstring>
+
+#include "duckdb/common/error_data.hpp"
+#include "duckdb/common/exception.hpp"
+#include "duckdb/common/type_visitor.hpp"
+#include "duckdb/common/types/data_chunk.hpp"
+#include "duckdb/common/types/value.hpp"
+#include "duckdb/common/types/vector.hpp"
+#include "duckdb/common/vector_operations/vector_operations.hpp"
+#include "duckdb/main/connection.hpp"
+
+using namespace duckdb;
+
+namespace {
+
+// Lossy says of a type without parts that its Arrow form is DuckDB's own bytes, loses
+// something, or is read as something else by drivers: its values leave as text.
+bool Lossy(const LogicalType &type) {
+	switch (type.id()) {
+	case LogicalTypeId::BIT:      // DuckDB's bytes, padded
+	case LogicalTypeId::BIGNUM:   // DuckDB's bytes
+	case LogicalTypeId::TIME_TZ:  // a time without its offset
+	case LogicalTypeId::UHUGEINT: // decimal(38, 0), negative from 2^127 on
+	case LogicalTypeId::ENUM:     // a dictionary, which JDBC reads as numbers
+	case LogicalTypeId::VARIANT:  // none
+	case LogicalTypeId::GEOMETRY: // bytes whose meaning is in the field's metadata
+		return true;
+	default:
+		return false;
+	}
+}
+
+LogicalType WireType(const LogicalType &type) {
+	if (!TypeVisitor::Contains(type, Lossy)) {
+		return type;
+	}
+	return TypeVisitor::VisitReplace(type, [](const LogicalType &t) { return Lossy(t) ? LogicalType::VARCHAR : t; });
+}
+
+// CheckIntervals refuses what Arrow's nanoseconds cannot hold; DuckDB would wrap it around.
+void CheckIntervals(Vector &vector, idx_t count) {
+	if (!TypeVisitor::Contains(vector.GetType(), LogicalTypeId::INTERVAL)) {
+		return;
+	}
+	Vector v(vector); // flattening leaves the chunk's own as it is
+	v.Flatten(count);
+	switch (v.GetType().id()) {
+	case LogicalTypeId::INTERVAL: {
+		auto values = FlatVector::GetData<interval_t>(v);
+		auto &valid = FlatVector::Validity(v);
+		for (idx_t i = 0; i < count; i++) {
+			const int64_t most = NumericLimits<int64_t>::Maximum() / Interval::NANOS_PER_MICRO;
+			if (valid.RowIsValid(i) && (values[i].micros > most || values[i].micros < -most)) {
+				throw OutOfRangeException("The interval %s has more hours than Arrow's nanoseconds hold (292 years): cast it to VARCHAR",
+				                          Interval::ToString(values[i]));
+			}
+		}
+		return;
+	}
+	case LogicalTypeId::LIST:
+	case LogicalTypeId::MAP:
+		return CheckIntervals(ListVector::GetEntry(v), ListVector::GetListSize(v));
+	case LogicalTypeId::ARRAY:
+		return CheckIntervals(ArrayVector::GetEntry(v), count * ArrayType::GetSize(v.GetType()));
+	default:
+		for (auto &part : StructVector::GetEntries(v)) {
+			CheckIntervals(*part, count);
+		}
+	}
+}
+
+unique_ptr<DataChunk> Cast(ClientContext &context, DataChunk &in, void **types, size_t n, bool leaving) {
+	vector<LogicalType> to;
+	for (size_t i = 0; i < n; i++) {
+		to.push_back(types[i] ? *static_cast<LogicalType *>(types[i]) : in.data[i].GetType());
+	}
+	auto out = make_uniq<DataChunk>();
+	out->InitializeEmpty(to);
+	for (size_t i = 0; i < n; i++) {
+		if (in.data[i].GetType() == to[i]) {
+			out->data[i].Reference(in.data[i]);
+		} else {
+			Vector cast(to[i], MaxValue<idx_t>(in.size(), 1));
+			VectorOperations::Cast(context, in.data[i], cast, in.size());
+			out->data[i].Reference(cast);
+		}
+		if (leaving) {
+			CheckIntervals(out->data[i], in.size());
+		}
+	}
+	out->SetCardinality(in.size());
+	return out;
+}
+
+} // namespace
+
+extern "C" void *hs_wire_type(void *type, bool *same) {
+	auto &from = *static_cast<LogicalType *>(type);
+	auto to = new LogicalType(WireType(from));
+	*same = *to == from && !TypeVisitor::Contains(from, LogicalTypeId::INTERVAL);
+	return to;
+}
+
+extern "C" void *hs_wire_cast(void *connection, void *chunk, void **types, size_t n, bool leaving, char **error) {
+	try {
+		auto &context = *static_cast<Connection *>(connection)->context;
+		return Cast(context, *static_cast<DataChunk *>(chunk), types, n, leaving).release();
+	} catch (std::exception &e) {
+		*error = strdup(ErrorData(e).Message().c_str());
+	} catch (...) {
+		*error = strdup("INTERNAL Error: casting rows failed");
+	}
+	return nullptr;
+}
+
+extern "C" void *hs_wire_null(void *type) {
+	return new Value(*static_cast<LogicalType *>(type));
+}
+
+extern "C" void *hs_wire_union(void *type, size_t tag, void *value) {
+	try {
+		auto members = UnionType::CopyMemberTypes(*static_cast<LogicalType *>(type));
+		auto member = static_cast<Value *>(value)->DefaultCastAs(members.at(tag).second);
+		return new Value(Value::UNION(members, static_cast<uint8_t>(tag), std::move(member)));
+	} catch (...) {
+		return nullptr;
+	}
+}

@@ -7,6 +7,7 @@ import (
 
 	"hyprstream/database/wire"
 	"hyprstream/errs"
+	"hyprstream/sqlfuncs/operator"
 )
 
 // logicalType is DuckDB's type for values of an Arrow type; the caller destroys it.
@@ -172,7 +173,7 @@ func unionValue(a array.Union, i int) (m.Value, error) {
 		at = int(dense.ValueOffset(i))
 	}
 	if a.Field(tag).IsNull(at) {
-		return wire.Null(t), nil
+		return operator.NullOf(t), nil
 	}
 	v, err := valueOf(a.Field(tag), at)
 	if err != nil {

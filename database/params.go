@@ -10,8 +10,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	m "github.com/duckdb/duckdb-go-bindings"
 
-	"hyprstream/database/wire"
 	"hyprstream/errs"
+	"hyprstream/sqlfuncs/operator"
 )
 
 // binder knows which column of a parameter batch belongs to which parameter.
@@ -82,7 +82,12 @@ func (b *binder) bind(prep m.PreparedStatement, row int) error {
 // valueOf is the DuckDB value of a[i]; the caller destroys it.
 func valueOf(a arrow.Array, i int) (m.Value, error) {
 	if a.IsNull(i) || a.DataType().ID() == arrow.NULL {
-		return nullOf(a.DataType()), nil
+		t, err := logicalType(a.DataType())
+		if err != nil {
+			return m.Value{}, err
+		}
+		defer m.DestroyLogicalType(&t)
+		return operator.NullOf(t), nil // of its column's type: other rows have values
 	}
 	if v, ok := plainValue(a, i); ok {
 		return v, nil
@@ -105,17 +110,6 @@ func valueOf(a arrow.Array, i int) (m.Value, error) {
 		return unionValue(a, i)
 	}
 	return m.Value{}, errs.New(errs.Unsupported, "bind", "values of Arrow type %s cannot be bound: cast them on the client", a.DataType())
-}
-
-// nullOf is a NULL of the column's type, so that each row of parameters gives a result
-// of the same type.
-func nullOf(t arrow.DataType) m.Value {
-	lt, err := logicalType(t)
-	if err != nil {
-		return m.CreateNullValue()
-	}
-	defer m.DestroyLogicalType(&lt)
-	return wire.Null(lt)
 }
 
 // plainValue handles types without children that are no times.

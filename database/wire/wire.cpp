@@ -115,10 +115,6 @@ extern "C" void *hs_wire_cast(void *connection, void *chunk, void **types, size_
 	return nullptr;
 }
 
-extern "C" void *hs_wire_null(void *type) {
-	return new Value(*static_cast<LogicalType *>(type));
-}
-
 extern "C" void *hs_wire_union(void *type, size_t tag, void *value) {
 	try {
 		auto members = UnionType::CopyMemberTypes(*static_cast<LogicalType *>(type));

@@ -49,9 +49,6 @@ func cast(conn m.Connection, chunk *m.DataChunk, types []m.LogicalType, leaving 
 	return ""
 }
 
-// Null is the NULL of type t; the caller destroys it.
-func Null(t m.LogicalType) m.Value { return m.Value{Ptr: C.hs_wire_null(t.Ptr)} }
-
 // Union is the value of a UNION type whose member tag has value v; ok is false where
 // v cannot be one. The caller destroys it and v.
 func Union(t m.LogicalType, tag int, v m.Value) (u m.Value, ok bool) {

@@ -17,9 +17,6 @@ void *hs_wire_type(void *type, bool *same);
 // fail. NULL on failure, with DuckDB's rendered message in *error, to be freed.
 void *hs_wire_cast(void *connection, void *chunk, void **types, size_t n, bool leaving, char **error);
 
-// hs_wire_null is a type's NULL.
-void *hs_wire_null(void *type);
-
 // hs_wire_union is a UNION's value, its member cast to the member's type; NULL on failure.
 void *hs_wire_union(void *type, size_t tag, void *value);
 

@@ -4,3 +4,4 @@
 #include "guard.hpp"
 #include "withhold.hpp"
 #include "calls.hpp"
+#include "parameters.hpp"

@@ -2,11 +2,12 @@ package database
 
 import (
 	"math"
+	"math/big"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/decimal"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	m "github.com/duckdb/duckdb-go-bindings"
 
@@ -159,30 +160,44 @@ func plainValue(a arrow.Array, i int) (m.Value, bool) {
 
 func varchar(s string) m.Value { return m.CreateVarcharLength(s, m.IdxT(len(s))) }
 
+// decimalValue handles decimals that DuckDB has: of 38 digits, and whole numbers that a
+// HUGEINT holds.
 func decimalValue(a arrow.Array, i int) (m.Value, bool) {
 	t, ok := a.DataType().(arrow.DecimalType)
-	if !ok || t.GetPrecision() > 38 {
+	if !ok {
 		return m.Value{}, false
 	}
-	var h m.HugeInt
+	var v decimal128.Num
 	switch a := a.(type) {
 	case *array.Decimal32:
-		h = hugeInt(int64(a.Value(i)))
+		v = decimal128.FromI64(int64(a.Value(i)))
 	case *array.Decimal64:
-		h = hugeInt(int64(a.Value(i)))
+		v = decimal128.FromI64(int64(a.Value(i)))
 	case *array.Decimal128:
-		v := decimal.Decimal128(a.Value(i))
-		h = m.NewHugeInt(v.LowBits(), v.HighBits())
-		if t.GetScale() == 0 && (!v.FitsInPrecision(38) || v.HighBits() == math.MinInt64) {
-			return m.CreateHugeInt(h), true // which DuckDB sends so; the lowest one has no absolute value
+		v = a.Value(i)
+	case *array.Decimal256:
+		n := a.Value(i).BigInt()
+		if n.Cmp(minHuge) < 0 || n.Cmp(maxHuge) > 0 {
+			return m.Value{}, false
 		}
-	default:
-		return m.Value{}, false
+		v = decimal128.FromBigInt(n)
 	}
-	return m.CreateDecimal(m.NewDecimal(uint8(t.GetPrecision()), uint8(t.GetScale()), h)), true
+	h := m.NewHugeInt(v.LowBits(), v.HighBits())
+	digits := min(t.GetPrecision(), 38)
+	switch fits := v.HighBits() != math.MinInt64 && v.FitsInPrecision(38); {
+	case fits && t.GetScale() <= digits:
+		return m.CreateDecimal(m.NewDecimal(uint8(digits), uint8(t.GetScale()), h)), true
+	case t.GetScale() == 0:
+		return m.CreateHugeInt(h), true // which DuckDB sends as decimal(38, 0)
+	}
+	return m.Value{}, false
 }
 
-func hugeInt(v int64) m.HugeInt { return m.NewHugeInt(uint64(v), v>>63) }
+// The range of HUGEINT.
+var (
+	minHuge = new(big.Int).Neg(new(big.Int).Lsh(big.NewInt(1), 127))
+	maxHuge = new(big.Int).Not(minHuge)
+)
 
 // timeValue handles dates, times, timestamps, durations and intervals. What is finer
 // than DuckDB's microseconds is cut off, but for TIMESTAMP_NS and TIME_NS; ok says

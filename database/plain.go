@@ -12,18 +12,18 @@ import (
 const maxBatchBytes = 2 << 20
 
 // plainTypes are the types as which columns leave: DuckDB's own, but text for those
-// whose Arrow form a client cannot read, however deep (package wire).
+// whose Arrow form clients cannot read, however deep (package wire).
 type plainTypes struct {
 	types []m.LogicalType
 	casts []m.LogicalType // nil where all leave as they are; a nil Ptr for a column that does
 }
 
-// newPlainTypes finds out; the caller calls destroy.
-func newPlainTypes(types []m.LogicalType) plainTypes {
+// plain finds out as which types columns leave; the caller calls destroy.
+func (s *Session) plain(types []m.LogicalType) plainTypes {
 	p := plainTypes{types: make([]m.LogicalType, len(types))}
 	casts, all := make([]m.LogicalType, len(types)), true
 	for i, t := range types {
-		to, asIs := wire.Type(t)
+		to, asIs := wire.Type(t, s.opt.Signed)
 		if p.types[i] = to; !asIs {
 			casts[i], all = to, false
 		}

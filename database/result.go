@@ -59,7 +59,7 @@ func (r *Result) opened() error {
 		return nil
 	}
 	r.plain.destroy()
-	r.plain = newPlainTypes(cols.types)
+	r.plain = r.s.plain(cols.types)
 	schema, err := schemaOf(r.opt, r.plain.types, cols.names)
 	if err != nil {
 		return err

@@ -12,10 +12,11 @@ import (
 	"hyprstream/sqlfuncs"
 )
 
-// SessionOptions say who is at the other end, for ai.queries and ai.usage.
+// SessionOptions say who is at the other end.
 type SessionOptions struct {
-	User   string // "" where there is no authentication
-	Client string // such as "flight", "rest" or "cli"
+	User   string // for ai.queries and ai.usage; "" where there is no authentication
+	Client string // for the same; such as "flight", "rest" or "cli"
+	Signed bool   // it reads unsigned integers as signed: they leave as the signed type that holds them
 }
 
 // Session is one DuckDB connection: transactions, temporary tables and settings

@@ -96,7 +96,7 @@ func (st *Stmt) describe() error {
 	case !st.query:
 		st.schema = arrow.NewSchema(nil, nil)
 	case !cols.unresolved():
-		if st.schema, err = cols.schema(opt); err != nil {
+		if st.schema, err = st.s.schema(cols, opt); err != nil {
 			return err
 		}
 	}
@@ -111,7 +111,7 @@ func (st *Stmt) describe() error {
 		}
 		params.add(m.ParameterName(st.prep, i), t)
 	}
-	st.params, err = params.schema(opt)
+	st.params, err = st.s.schema(params, opt)
 	return err
 }
 
@@ -141,9 +141,9 @@ func (c *columns) unresolved() bool {
 	return len(c.types) == 0
 }
 
-// schema is what clients see of the columns.
-func (c *columns) schema(opt m.ArrowOptions) (*arrow.Schema, error) {
-	plain := newPlainTypes(c.types)
+// schema is what the client sees of columns.
+func (s *Session) schema(c columns, opt m.ArrowOptions) (*arrow.Schema, error) {
+	plain := s.plain(c.types)
 	defer plain.destroy()
 	return schemaOf(opt, plain.types, c.names)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -66,7 +67,7 @@ func (m *sessions) of(ctx context.Context) (*session, error) {
 		if len(m.byID) >= maxSessions {
 			return nil, errs.New(errs.QueueFull, "session", "%d clients are connected, as many as this server takes: try again later", maxSessions)
 		}
-		s, err := newSession(ctx, m.db, database.SessionOptions{Client: "flight"})
+		s, err := newSession(ctx, m.db, database.SessionOptions{Client: "flight", Signed: readsSigned(ctx)})
 		if err != nil {
 			return nil, err
 		}
@@ -170,6 +171,14 @@ func (m *sessions) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Cont
 
 // HandleRPC does nothing.
 func (m *sessions) HandleRPC(context.Context, stats.RPCStats) {}
+
+// readsSigned says that the client is Java: the JDBC driver (18.3.0) gives -1 for the
+// greatest value of every unsigned type.
+func readsSigned(ctx context.Context) bool {
+	return slices.ContainsFunc(metadata.ValueFromIncomingContext(ctx, "user-agent"), func(agent string) bool {
+		return strings.Contains(agent, "grpc-java")
+	})
+}
 
 // incomingCookie is the session cookie a client returned, "" for none.
 func incomingCookie(ctx context.Context) string {

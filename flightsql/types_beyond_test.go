@@ -7,7 +7,10 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	client "github.com/apache/arrow-go/v18/arrow/flight/flightsql"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"hyprstream/flightsql"
 )
@@ -106,7 +109,10 @@ func TestBindForeignTypes(t *testing.T) {
 		{&arrow.TimestampType{Unit: arrow.Second, TimeZone: "UTC"}, "9223372036854775807", "", ""},
 		{&arrow.Decimal32Type{Precision: 5, Scale: 2}, `"1.25"`, "DECIMAL(5,2)", "1.25"},
 		{&arrow.Decimal64Type{Precision: 18, Scale: 0}, `"-7"`, "DECIMAL(18,0)", "-7"},
-		{&arrow.Decimal256Type{Precision: 60, Scale: 0}, `"7"`, "", ""},
+		{&arrow.Decimal256Type{Precision: 60, Scale: 0}, `"7"`, "DECIMAL(38,0)", "7"},
+		{&arrow.Decimal256Type{Precision: 39, Scale: 0}, `"170141183460469231731687303715884105727"`, "HUGEINT", "170141183460469231731687303715884105727"},
+		{&arrow.Decimal256Type{Precision: 40, Scale: 2}, `"-1.25"`, "DECIMAL(38,2)", "-1.25"},
+		{&arrow.Decimal256Type{Precision: 60, Scale: 0}, `"170141183460469231731687303715884105728"`, "", ""},
 		{arrow.LargeListOf(arrow.PrimitiveTypes.Int8), "[1, null]", "TINYINT[]", "[1, NULL]"},
 		{arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Float32), "[1, 2]", "FLOAT[2]", "[1.0, 2.0]"},
 		{arrow.DenseUnionOf([]arrow.Field{{Name: "n", Type: arrow.PrimitiveTypes.Int32, Nullable: true}, {Name: "s", Type: arrow.BinaryTypes.String, Nullable: true}}, []arrow.UnionTypeCode{0, 1}),
@@ -132,6 +138,31 @@ func TestBindForeignTypes(t *testing.T) {
 			}
 		}
 		stmt.Close(t.Context())
+	}
+}
+
+// Java's driver reads unsigned integers as signed ones, so it gets none.
+func TestJavaGetsSignedIntegers(t *testing.T) {
+	const expr = "SELECT 255::UTINYINT, 65535::USMALLINT, 4294967295::UINTEGER, 18446744073709551615::UBIGINT, [{'a': 255::UTINYINT}]"
+	addr := serve(t, flightsql.Options{})
+	for agent, want := range map[string]string{
+		"grpc-java-netty/1.80.0": "int16 int32 int64 decimal(20, 0) list<l: struct<a: int16 nullable>, nullable>",
+		"other":                  "uint8 uint16 uint32 uint64 list<l: struct<a: uint8 nullable>, nullable>",
+	} {
+		cl, err := client.NewClient(addr, nil, nil, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithUserAgent(agent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		var types []string
+		for _, f := range batch(t, cl, expr).Schema().Fields() {
+			types = append(types, f.Type.String())
+		}
+		equal(t, strings.Join(types, " "), want)
+		if agent != "other" { // Arrow renders so large a decimal as a float
+			expr := strings.Replace(expr, "18446744073709551615", "184467440737095", 1)
+			equal(t, query(t, cl, expr), `255|65535|4294967295|184467440737095|[{"a":255}]`)
+		}
 	}
 }
 

@@ -32,11 +32,30 @@ bool Lossy(const LogicalType &type) {
 	}
 }
 
-LogicalType WireType(const LogicalType &type) {
-	if (!TypeVisitor::Contains(type, Lossy)) {
+// Signed is the signed type that holds all values of an unsigned one, else the type.
+LogicalType Signed(const LogicalType &type) {
+	switch (type.id()) {
+	case LogicalTypeId::UTINYINT:
+		return LogicalType::SMALLINT;
+	case LogicalTypeId::USMALLINT:
+		return LogicalType::INTEGER;
+	case LogicalTypeId::UINTEGER:
+		return LogicalType::BIGINT;
+	case LogicalTypeId::UBIGINT:
+		return LogicalType::DECIMAL(20, 0);
+	default:
 		return type;
 	}
-	return TypeVisitor::VisitReplace(type, [](const LogicalType &t) { return Lossy(t) ? LogicalType::VARCHAR : t; });
+}
+
+LogicalType WireType(const LogicalType &type, bool no_unsigned) {
+	auto changes = [&](const LogicalType &t) { return Lossy(t) || (no_unsigned && Signed(t) != t); };
+	if (!TypeVisitor::Contains(type, changes)) {
+		return type;
+	}
+	return TypeVisitor::VisitReplace(type, [&](const LogicalType &t) {
+		return Lossy(t) ? LogicalType(LogicalType::VARCHAR) : no_unsigned ? Signed(t) : t;
+	});
 }
 
 // CheckIntervals refuses what Arrow's nanoseconds cannot hold; DuckDB would wrap it around.
@@ -96,9 +115,9 @@ unique_ptr<DataChunk> Cast(ClientContext &context, DataChunk &in, void **types, 
 
 } // namespace
 
-extern "C" void *hs_wire_type(void *type, bool *same) {
+extern "C" void *hs_wire_type(void *type, bool no_unsigned, bool *same) {
 	auto &from = *static_cast<LogicalType *>(type);
-	auto to = new LogicalType(WireType(from));
+	auto to = new LogicalType(WireType(from, no_unsigned));
 	*same = *to == from && !TypeVisitor::Contains(from, LogicalTypeId::INTERVAL);
 	return to;
 }

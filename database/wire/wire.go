@@ -13,11 +13,11 @@ import (
 	m "github.com/duckdb/duckdb-go-bindings"
 )
 
-// Type is what values of type t leave with; the caller destroys it. asIs says that
-// they need no cast.
-func Type(t m.LogicalType) (to m.LogicalType, asIs bool) {
+// Type is what values of type t leave with; the caller destroys it. signed asks for no
+// unsigned integers. asIs says that they need no cast.
+func Type(t m.LogicalType, signed bool) (to m.LogicalType, asIs bool) {
 	var same C.bool
-	p := C.hs_wire_type(t.Ptr, &same)
+	p := C.hs_wire_type(t.Ptr, C.bool(signed), &same)
 	return m.LogicalType{Ptr: p}, bool(same)
 }
 

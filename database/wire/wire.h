@@ -8,9 +8,10 @@
 extern "C" {
 #endif
 
-// hs_wire_type is the type that values of a logical type leave with, a new handle;
-// *same says that it is the type itself, and that its values leave as they are.
-void *hs_wire_type(void *type, bool *same);
+// hs_wire_type is the type that values of a logical type leave with, a new handle, with
+// signed integers in the place of unsigned ones where no_unsigned asks for it; *same says
+// that it is the type itself, and that its values leave as they are.
+void *hs_wire_type(void *type, bool no_unsigned, bool *same);
 
 // hs_wire_cast makes a chunk of these n types from one of others; a NULL type leaves
 // its column as it is. Where it is leaving for Arrow, intervals that Arrow cannot hold

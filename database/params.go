@@ -180,7 +180,8 @@ func decimalValue(a arrow.Array, i int) (m.Value, bool) {
 		if n.Cmp(minHuge) < 0 || n.Cmp(maxHuge) > 0 {
 			return m.Value{}, false
 		}
-		v = decimal128.FromBigInt(n)
+		words := a.Value(i).Array()
+		v = decimal128.New(int64(words[1]), words[0])
 	}
 	h := m.NewHugeInt(v.LowBits(), v.HighBits())
 	digits := min(t.GetPrecision(), 38)

@@ -23,7 +23,7 @@ func (s *Session) plain(types []m.LogicalType) plainTypes {
 	p := plainTypes{types: make([]m.LogicalType, len(types))}
 	casts, all := make([]m.LogicalType, len(types)), true
 	for i, t := range types {
-		to, asIs := wire.Type(t, s.opt.Signed)
+		to, asIs := wire.Type(t, s.opt.Java)
 		if p.types[i] = to; !asIs {
 			casts[i], all = to, false
 		}
@@ -47,6 +47,21 @@ func (p *plainTypes) convert(conn m.Connection, chunk *m.DataChunk) error {
 		return nil
 	}
 	return castError(wire.Out(conn, chunk, p.casts))
+}
+
+// inMilliseconds is a schema of parameters for the JDBC driver (18.3.0), which fills in
+// milliseconds whatever unit it is told.
+func inMilliseconds(s *arrow.Schema) *arrow.Schema {
+	fields := s.Fields()
+	for i, f := range fields {
+		switch t := f.Type.(type) {
+		case *arrow.TimestampType:
+			fields[i].Type = &arrow.TimestampType{Unit: arrow.Millisecond, TimeZone: t.TimeZone}
+		case *arrow.Time64Type:
+			fields[i].Type = arrow.FixedWidthTypes.Time32ms
+		}
+	}
+	return arrow.NewSchema(fields, nil)
 }
 
 func castError(msg string) error {

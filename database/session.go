@@ -16,7 +16,7 @@ import (
 type SessionOptions struct {
 	User   string // for ai.queries and ai.usage; "" where there is no authentication
 	Client string // for the same; such as "flight", "rest" or "cli"
-	Signed bool   // it reads unsigned integers as signed: they leave as the signed type that holds them
+	Java   bool   // the JDBC driver, which needs no unsigned integers and times of parameters in milliseconds
 }
 
 // Session is one DuckDB connection: transactions, temporary tables and settings

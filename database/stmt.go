@@ -111,8 +111,13 @@ func (st *Stmt) describe() error {
 		}
 		params.add(m.ParameterName(st.prep, i), t)
 	}
-	st.params, err = st.s.schema(params, opt)
-	return err
+	if st.params, err = st.s.schema(params, opt); err != nil {
+		return err
+	}
+	if st.s.opt.Java {
+		st.params = inMilliseconds(st.params)
+	}
+	return nil
 }
 
 // columns are names and types as DuckDB has them.

@@ -67,7 +67,7 @@ func (m *sessions) of(ctx context.Context) (*session, error) {
 		if len(m.byID) >= maxSessions {
 			return nil, errs.New(errs.QueueFull, "session", "%d clients are connected, as many as this server takes: try again later", maxSessions)
 		}
-		s, err := newSession(ctx, m.db, database.SessionOptions{Client: "flight", Signed: readsSigned(ctx)})
+		s, err := newSession(ctx, m.db, database.SessionOptions{Client: "flight", Java: fromJava(ctx)})
 		if err != nil {
 			return nil, err
 		}
@@ -172,9 +172,9 @@ func (m *sessions) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Cont
 // HandleRPC does nothing.
 func (m *sessions) HandleRPC(context.Context, stats.RPCStats) {}
 
-// readsSigned says that the client is Java: the JDBC driver (18.3.0) gives -1 for the
-// greatest value of every unsigned type.
-func readsSigned(ctx context.Context) bool {
+// fromJava says that the client is Java: its JDBC driver (18.3.0) gives -1 for the
+// greatest value of every unsigned type, and sends times in milliseconds whatever it is told.
+func fromJava(ctx context.Context) bool {
 	return slices.ContainsFunc(metadata.ValueFromIncomingContext(ctx, "user-agent"), func(agent string) bool {
 		return strings.Contains(agent, "grpc-java")
 	})

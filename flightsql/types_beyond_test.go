@@ -111,6 +111,7 @@ func TestBindForeignTypes(t *testing.T) {
 		{&arrow.Decimal64Type{Precision: 18, Scale: 0}, `"-7"`, "DECIMAL(18,0)", "-7"},
 		{&arrow.Decimal256Type{Precision: 60, Scale: 0}, `"7"`, "DECIMAL(38,0)", "7"},
 		{&arrow.Decimal256Type{Precision: 39, Scale: 0}, `"170141183460469231731687303715884105727"`, "HUGEINT", "170141183460469231731687303715884105727"},
+		{&arrow.Decimal256Type{Precision: 39, Scale: 0}, `"-170141183460469231731687303715884105728"`, "HUGEINT", "-170141183460469231731687303715884105728"},
 		{&arrow.Decimal256Type{Precision: 40, Scale: 2}, `"-1.25"`, "DECIMAL(38,2)", "-1.25"},
 		{&arrow.Decimal256Type{Precision: 60, Scale: 0}, `"170141183460469231731687303715884105728"`, "", ""},
 		{arrow.LargeListOf(arrow.PrimitiveTypes.Int8), "[1, null]", "TINYINT[]", "[1, NULL]"},
@@ -141,9 +142,14 @@ func TestBindForeignTypes(t *testing.T) {
 	}
 }
 
-// Java's driver reads unsigned integers as signed ones, so it gets none.
-func TestJavaGetsSignedIntegers(t *testing.T) {
+// Java's driver reads unsigned integers as signed ones, so it gets none; and it is asked
+// for times in milliseconds, which it sends whatever it is asked for.
+func TestJava(t *testing.T) {
 	const expr = "SELECT 255::UTINYINT, 65535::USMALLINT, 4294967295::UINTEGER, 18446744073709551615::UBIGINT, [{'a': 255::UTINYINT}]"
+	asked := map[string]string{
+		"grpc-java-netty/1.80.0": "timestamp[ms] timestamp[ms, tz=Etc/UTC] time32[ms] int16",
+		"other":                  "timestamp[us] timestamp[us, tz=Etc/UTC] time64[us] uint8",
+	}
 	addr := serve(t, flightsql.Options{})
 	for agent, want := range map[string]string{
 		"grpc-java-netty/1.80.0": "int16 int32 int64 decimal(20, 0) list<l: struct<a: int16 nullable>, nullable>",
@@ -163,6 +169,16 @@ func TestJavaGetsSignedIntegers(t *testing.T) {
 			expr := strings.Replace(expr, "18446744073709551615", "184467440737095", 1)
 			equal(t, query(t, cl, expr), `255|65535|4294967295|184467440737095|[{"a":255}]`)
 		}
+		stmt, err := cl.Prepare(t.Context(), "SELECT ?::TIMESTAMP, ?::TIMESTAMPTZ, ?::TIME, ?::UTINYINT")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var params []string
+		for _, f := range stmt.ParameterSchema().Fields() {
+			params = append(params, f.Type.String())
+		}
+		equal(t, strings.Join(params, " "), asked[agent])
+		stmt.Close(t.Context())
 	}
 }
 

@@ -21,7 +21,6 @@ var layers = []struct{ room, does string }{
 	{"flightsql", "speaks Flight SQL"},
 	{"rest", "speaks HTTP"},
 	{"database", "runs SQL sessions"},
-	{"database/wire", "says as what types values leave"},
 	{"sqlfuncs", "defines the SQL functions"},
 	{"sqlfuncs/operator", "is the inference operator in DuckDB's plan"},
 	{"catalog", "keeps models and adapters"},
@@ -92,7 +91,6 @@ var cgo = map[string]string{
 	"runtime/llama":     "llama.cpp",
 	"runtime/grammar":   "llama.cpp's conversion of JSON schemas",
 	"sqlfuncs/operator": "DuckDB's C++ interface",
-	"database/wire":     "DuckDB's casts, which its C API lacks",
 	"database":          "DuckDB chunks to Arrow through the C data interface",
 }
 

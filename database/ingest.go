@@ -9,8 +9,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	m "github.com/duckdb/duckdb-go-bindings"
 
-	"hyprstream/database/wire"
 	"hyprstream/errs"
+	"hyprstream/sqlfuncs/operator"
 )
 
 // IngestMode says what becomes of the table rows are loaded into.
@@ -164,7 +164,9 @@ func (s *Session) append(ctx context.Context, app m.Appender, types arrowTypes, 
 		part := rec.NewSlice(from, min(from+step, rec.NumRows()))
 		chunk, err := types.chunkOf(s.conn, part)
 		if err == nil {
-			err = castError(wire.In(s.conn, &chunk, into.types))
+			if msg := operator.Cast(s.conn, &chunk, into.types); msg != "" {
+				err = translateText(msg)
+			}
 		}
 		if err == nil && m.AppendDataChunk(app, chunk) != m.StateSuccess {
 			err = appendError(app)

@@ -5,7 +5,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	m "github.com/duckdb/duckdb-go-bindings"
 
-	"hyprstream/database/wire"
 	"hyprstream/errs"
 	"hyprstream/sqlfuncs/operator"
 )
@@ -180,7 +179,7 @@ func unionValue(a array.Union, i int) (m.Value, error) {
 		return m.Value{}, err
 	}
 	defer m.DestroyValue(&v)
-	u, ok := wire.Union(t, tag, v)
+	u, ok := operator.UnionOf(t, tag, v)
 	if !ok {
 		return m.Value{}, errs.New(errs.Unsupported, "bind", "a value of Arrow type %s cannot be bound", a.DataType())
 	}

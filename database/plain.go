@@ -5,14 +5,17 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	m "github.com/duckdb/duckdb-go-bindings"
 
-	"hyprstream/database/wire"
+	"hyprstream/sqlfuncs/operator"
 )
 
 // maxBatchBytes is where a batch is cut: clients refuse messages over 4 MB.
 const maxBatchBytes = 2 << 20
 
+// maxBatchRows is where a batch of small rows ends.
+const maxBatchRows = 64 << 10
+
 // plainTypes are the types as which columns leave: DuckDB's own, but text for those
-// whose Arrow form clients cannot read, however deep (package wire).
+// whose Arrow form clients cannot read, however deep (operator.WireType).
 type plainTypes struct {
 	types []m.LogicalType
 	casts []m.LogicalType // nil where all leave as they are; a nil Ptr for a column that does
@@ -23,7 +26,7 @@ func (s *Session) plain(types []m.LogicalType) plainTypes {
 	p := plainTypes{types: make([]m.LogicalType, len(types))}
 	casts, all := make([]m.LogicalType, len(types)), true
 	for i, t := range types {
-		to, asIs := wire.Type(t, s.opt.Java)
+		to, asIs := operator.WireType(t, s.opt.Java)
 		if p.types[i] = to; !asIs {
 			casts[i], all = to, false
 		}
@@ -41,14 +44,6 @@ func (p *plainTypes) destroy() {
 	*p = plainTypes{}
 }
 
-// convert casts the chunk, in place.
-func (p *plainTypes) convert(conn m.Connection, chunk *m.DataChunk) error {
-	if p.casts == nil {
-		return nil
-	}
-	return castError(wire.Out(conn, chunk, p.casts))
-}
-
 // inMilliseconds is a schema of parameters for the JDBC driver (18.3.0), which fills in
 // milliseconds whatever unit it is told.
 func inMilliseconds(s *arrow.Schema) *arrow.Schema {
@@ -62,13 +57,6 @@ func inMilliseconds(s *arrow.Schema) *arrow.Schema {
 		}
 	}
 	return arrow.NewSchema(fields, nil)
-}
-
-func castError(msg string) error {
-	if msg == "" {
-		return nil
-	}
-	return translateText(msg)
 }
 
 // slicesOf cuts rec into batches of at most maxBatchBytes, but never below a row.

@@ -36,6 +36,9 @@ type Result struct {
 	keep    func()               // releases what again needs
 	err     error
 	changed int64
+	over    bool // this execution has no more rows, or an error
+	ahead   int  // rows that the next batch may have: few at first, which leave at once
+	most    int  // that ahead grows to
 	ended   bool // nothing more to fetch
 	holding bool // the session's turn belongs to this result
 }
@@ -66,6 +69,11 @@ func (r *Result) opened() error {
 	}
 	if r.schema != nil && !r.schema.Equal(schema) {
 		return errs.New(errs.InvalidArgument, "execute", "the rows of parameters give results of different types, %s and %s: cast the parameters", r.schema, schema)
+	}
+	r.over = false
+	r.ahead, r.most = int(m.VectorSize()), maxBatchRows
+	if r.s.buffer == bufferForModels {
+		r.most = 1 // what there is leaves
 	}
 	r.schema = schema
 	return nil
@@ -132,7 +140,7 @@ func (r *Result) Release() {
 }
 
 // Next waits for a batch with at least one row. It returns as soon as DuckDB has
-// a chunk, without filling it up.
+// rows, and fills the batch up only with what comes without a wait.
 func (r *Result) Next() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -150,27 +158,22 @@ func (r *Result) Next() bool {
 	return true
 }
 
-// fetch gets one chunk into r.slices, or ends the rows. Called with mu held.
+// fetch gets a batch into r.slices, or ends the rows. Called with mu held.
 func (r *Result) fetch() error {
 	if err := stopped(r.ctx); err != nil {
 		return err
 	}
-	var chunk m.DataChunk
-	r.s.during(r.ctx, func() { chunk = m.FetchChunk(r.res) })
-	defer m.DestroyDataChunk(&chunk)
-	if chunk.Ptr == nil {
+	if r.over {
+		r.over = false
 		return r.exhausted()
 	}
-	if m.DataChunkGetSize(chunk) == 0 {
-		return nil
-	}
-	if err := r.plain.convert(r.s.conn, &chunk); err != nil {
+	var rec arrow.RecordBatch
+	var err error
+	r.s.during(r.ctx, func() { rec, r.over, err = fetchBatch(&r.res, r.opt, r.schema, r.plain.casts, r.ahead) })
+	if rec == nil || err != nil {
 		return err
 	}
-	rec, err := batchOf(r.opt, r.schema, chunk)
-	if err != nil {
-		return err
-	}
+	r.ahead = min(2*r.ahead, r.most)
 	r.slices = slicesOf(rec)
 	return nil
 }

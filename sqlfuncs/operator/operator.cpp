@@ -5,3 +5,4 @@
 #include "withhold.hpp"
 #include "calls.hpp"
 #include "parameters.hpp"
+#include "fetch.hpp"

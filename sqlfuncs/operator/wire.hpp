@@ -1,23 +1,20 @@
-#include "wire.h"
-
-#include <cstring>
-
+// As which type values of each DuckDB type leave for clients, and the casts to it: text where
+// DuckDB's own Arrow form loses something or means nothing to a client. docs/types.md is
+// the table that clients read.
+#pragma once
 #include "duckdb/common/error_data.hpp"
-#include "duckdb/common/exception.hpp"
 #include "duckdb/common/type_visitor.hpp"
 #include "duckdb/common/types/data_chunk.hpp"
 #include "duckdb/common/types/value.hpp"
-#include "duckdb/common/types/vector.hpp"
 #include "duckdb/common/vector_operations/vector_operations.hpp"
 #include "duckdb/main/connection.hpp"
+#include <cstring>
 
-using namespace duckdb;
+namespace hyprstream {
 
-namespace {
-
-// Lossy says of a type without parts that its Arrow form is DuckDB's own bytes, loses
-// something, or is read as something else by drivers: its values leave as text.
-bool Lossy(const LogicalType &type) {
+//! Lossy says of a type without parts that its Arrow form is DuckDB's own bytes, loses
+//! something, or is read as something else by drivers: its values leave as text.
+static bool Lossy(const LogicalType &type) {
 	switch (type.id()) {
 	case LogicalTypeId::BIT:      // DuckDB's bytes, padded
 	case LogicalTypeId::BIGNUM:   // DuckDB's bytes
@@ -32,8 +29,8 @@ bool Lossy(const LogicalType &type) {
 	}
 }
 
-// Signed is the signed type that holds all values of an unsigned one, else the type.
-LogicalType Signed(const LogicalType &type) {
+//! Signed is the signed type that holds all values of an unsigned one, else the type.
+static LogicalType Signed(const LogicalType &type) {
 	switch (type.id()) {
 	case LogicalTypeId::UTINYINT:
 		return LogicalType::SMALLINT;
@@ -48,7 +45,7 @@ LogicalType Signed(const LogicalType &type) {
 	}
 }
 
-LogicalType WireType(const LogicalType &type, bool no_unsigned) {
+static LogicalType WireType(const LogicalType &type, bool no_unsigned) {
 	auto changes = [&](const LogicalType &t) { return Lossy(t) || (no_unsigned && Signed(t) != t); };
 	if (!TypeVisitor::Contains(type, changes)) {
 		return type;
@@ -58,8 +55,8 @@ LogicalType WireType(const LogicalType &type, bool no_unsigned) {
 	});
 }
 
-// CheckIntervals refuses what Arrow's nanoseconds cannot hold; DuckDB would wrap it around.
-void CheckIntervals(Vector &vector, idx_t count) {
+//! CheckIntervals refuses what Arrow's nanoseconds cannot hold; DuckDB would wrap it around.
+static void CheckIntervals(Vector &vector, idx_t count) {
 	if (!TypeVisitor::Contains(vector.GetType(), LogicalTypeId::INTERVAL)) {
 		return;
 	}
@@ -90,7 +87,7 @@ void CheckIntervals(Vector &vector, idx_t count) {
 	}
 }
 
-unique_ptr<DataChunk> Cast(ClientContext &context, DataChunk &in, void **types, size_t n, bool leaving) {
+static unique_ptr<DataChunk> WireCast(ClientContext &context, DataChunk &in, void **types, size_t n, bool leaving) {
 	vector<LogicalType> to;
 	for (size_t i = 0; i < n; i++) {
 		to.push_back(types[i] ? *static_cast<LogicalType *>(types[i]) : in.data[i].GetType());
@@ -113,19 +110,19 @@ unique_ptr<DataChunk> Cast(ClientContext &context, DataChunk &in, void **types, 
 	return out;
 }
 
-} // namespace
+} // namespace hyprstream
 
-extern "C" void *hs_wire_type(void *type, bool no_unsigned, bool *same) {
+extern "C" void *hs_wire_type(void *type, int no_unsigned, int *same) {
 	auto &from = *static_cast<LogicalType *>(type);
-	auto to = new LogicalType(WireType(from, no_unsigned));
+	auto to = new LogicalType(WireType(from, no_unsigned != 0));
 	*same = *to == from && !TypeVisitor::Contains(from, LogicalTypeId::INTERVAL);
 	return to;
 }
 
-extern "C" void *hs_wire_cast(void *connection, void *chunk, void **types, size_t n, bool leaving, char **error) {
+extern "C" void *hs_cast(void *connection, void *chunk, void **types, size_t n, char **error) {
 	try {
 		auto &context = *static_cast<Connection *>(connection)->context;
-		return Cast(context, *static_cast<DataChunk *>(chunk), types, n, leaving).release();
+		return WireCast(context, *static_cast<DataChunk *>(chunk), types, n, false).release();
 	} catch (std::exception &e) {
 		*error = strdup(ErrorData(e).Message().c_str());
 	} catch (...) {
@@ -134,7 +131,7 @@ extern "C" void *hs_wire_cast(void *connection, void *chunk, void **types, size_
 	return nullptr;
 }
 
-extern "C" void *hs_wire_union(void *type, size_t tag, void *value) {
+extern "C" void *hs_union(void *type, size_t tag, void *value) {
 	try {
 		auto members = UnionType::CopyMemberTypes(*static_cast<LogicalType *>(type));
 		auto member = static_cast<Value *>(value)->DefaultCastAs(members.at(tag).second);

@@ -95,6 +95,11 @@ func (t *arrowTypes) close() {
 // chunkOf turns a batch into a DuckDB chunk the caller destroys. The chunk may
 // point into the batch: the batch must outlive it.
 func (t arrowTypes) chunkOf(conn m.Connection, rec arrow.RecordBatch) (m.DataChunk, error) {
+	for _, c := range rec.Columns() {
+		if err := checkText(c); err != nil {
+			return m.DataChunk{}, err
+		}
+	}
 	blobs := C.calloc(2, C.sizeof_struct_hs_arrow_blob)
 	defer C.free(blobs)
 	arr := (*cdata.CArrowArray)(blobs)

@@ -214,7 +214,7 @@ func sqlType(t arrow.DataType) (string, error) {
 	case *arrow.DictionaryType:
 		return sqlType(t.ValueType)
 	case arrow.DecimalType:
-		if t.GetPrecision() <= 38 {
+		if t.GetPrecision() <= 38 && t.GetScale() >= 0 {
 			return fmt.Sprintf("DECIMAL(%d,%d)", t.GetPrecision(), t.GetScale()), nil
 		}
 	case *arrow.TimestampType:

@@ -11,6 +11,15 @@ import (
 
 // logicalType is DuckDB's type for values of an Arrow type; the caller destroys it.
 func logicalType(t arrow.DataType) (m.LogicalType, error) {
+	lt, err := anyType(t)
+	if err == nil && lt.Ptr == nil { // such as a STRUCT without fields
+		return lt, errs.New(errs.Unsupported, "bind", "Arrow type %s has no DuckDB type", t)
+	}
+	return lt, err
+}
+
+// anyType is logicalType, but for what DuckDB cannot make: that has a nil Ptr.
+func anyType(t arrow.DataType) (m.LogicalType, error) {
 	if id, ok := scalarTypes[t.ID()]; ok {
 		return m.CreateLogicalType(id), nil
 	}
@@ -20,7 +29,7 @@ func logicalType(t arrow.DataType) (m.LogicalType, error) {
 	case *arrow.DictionaryType:
 		return logicalType(t.ValueType)
 	case arrow.DecimalType:
-		if t.GetPrecision() <= 38 {
+		if t.GetPrecision() <= 38 && t.GetScale() >= 0 && t.GetScale() <= t.GetPrecision() {
 			return m.CreateDecimalType(uint8(t.GetPrecision()), uint8(t.GetScale())), nil
 		}
 	case *arrow.TimestampType:

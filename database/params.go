@@ -82,6 +82,15 @@ func (b *binder) bind(prep m.PreparedStatement, row int) error {
 
 // valueOf is the DuckDB value of a[i]; the caller destroys it.
 func valueOf(a arrow.Array, i int) (m.Value, error) {
+	v, err := anyValue(a, i)
+	if err == nil && v.Ptr == nil {
+		return v, errs.New(errs.InvalidArgument, "bind", "DuckDB takes no such value of Arrow type %s (text has to be UTF-8)", a.DataType())
+	}
+	return v, err
+}
+
+// anyValue is valueOf, but for what DuckDB does not take: that has a nil Ptr.
+func anyValue(a arrow.Array, i int) (m.Value, error) {
 	if a.IsNull(i) || a.DataType().ID() == arrow.NULL {
 		t, err := logicalType(a.DataType())
 		if err != nil {
@@ -164,7 +173,7 @@ func varchar(s string) m.Value { return m.CreateVarcharLength(s, m.IdxT(len(s)))
 // HUGEINT holds.
 func decimalValue(a arrow.Array, i int) (m.Value, bool) {
 	t, ok := a.DataType().(arrow.DecimalType)
-	if !ok {
+	if !ok || t.GetScale() < 0 {
 		return m.Value{}, false
 	}
 	var v decimal128.Num

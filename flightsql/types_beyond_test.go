@@ -7,7 +7,10 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
+	"github.com/apache/arrow-go/v18/arrow/flight"
 	client "github.com/apache/arrow-go/v18/arrow/flight/flightsql"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -72,13 +75,7 @@ func TestTypesBeyondTables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rd, err := cl.DoGet(t.Context(), info.Endpoint[0].Ticket)
-	for err == nil && rd.Next() {
-	}
-	if err == nil {
-		err = rd.Err()
-	}
-	wantCode(t, err, codes.InvalidArgument, "INVALID_ARGUMENT")
+	wantCode(t, readAll(t, cl, info), codes.InvalidArgument, "INVALID_ARGUMENT")
 	update(t, cl, "CREATE TABLE docs (j JSON)")
 	rec := record(t, `[{"j": "{\"a\": 1}"}, {"j": "{broken"}]`, arrow.Field{Name: "j", Type: arrow.BinaryTypes.String, Nullable: true})
 	wantCode(t, load(t, cl, "docs", rec), codes.InvalidArgument, "INVALID_ARGUMENT")
@@ -140,6 +137,61 @@ func TestBindForeignTypes(t *testing.T) {
 		}
 		stmt.Close(t.Context())
 	}
+}
+
+// readAll reads a result to its end.
+func readAll(t *testing.T, cl *client.Client, info *flight.FlightInfo) error {
+	rd, err := cl.DoGet(t.Context(), info.Endpoint[0].Ticket)
+	if err != nil {
+		return err
+	}
+	defer rd.Release()
+	_, err = render(rd)
+	return err
+}
+
+// What DuckDB cannot take is refused: text that is not UTF-8 would be stored and end the
+// process later, and the like.
+func TestBadValuesAreRefused(t *testing.T) {
+	cl := dial(t, serve(t, flightsql.Options{}))
+	text := array.NewStringBuilder(memory.DefaultAllocator)
+	defer text.Release()
+	text.AppendValues([]string{"ok", "a\xffb", "\xc3"}, nil)
+	bad := text.NewArray()
+	list := array.NewListBuilder(memory.DefaultAllocator, arrow.BinaryTypes.String)
+	defer list.Release()
+	list.Append(true)
+	list.ValueBuilder().(*array.StringBuilder).Append("a\xffb")
+	none := array.NewStructBuilder(memory.DefaultAllocator, arrow.StructOf())
+	defer none.Release()
+	none.Append(true)
+	none.AppendNull()
+	money := array.NewDecimal128Builder(memory.DefaultAllocator, &arrow.Decimal128Type{Precision: 5, Scale: -2})
+	defer money.Release()
+	money.Append(decimal128.FromI64(12))
+	money.AppendNull()
+	for _, a := range []arrow.Array{bad, array.NewSlice(bad, 1, 2), list.NewArray(), none.NewArray(), money.NewArray()} {
+		rec := array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "v", Type: a.DataType(), Nullable: true}}, nil), []arrow.Array{a}, int64(a.Len()))
+		if err := load(t, cl, "bad", rec); err == nil {
+			t.Errorf("%v was loaded", a)
+		}
+		stmt, err := cl.Prepare(t.Context(), "SELECT ? AS v")
+		if err != nil {
+			t.Fatal(err)
+		}
+		stmt.SetParameters(rec)
+		info, err := stmt.Execute(t.Context())
+		if err == nil {
+			err = readAll(t, cl, info)
+		}
+		if err == nil {
+			t.Errorf("%v was bound", a)
+		}
+		stmt.Close(t.Context())
+		rec.Release()
+		a.Release()
+	}
+	equal(t, query(t, cl, "SELECT 1"), "1")
 }
 
 // Java's driver reads unsigned integers as signed ones, so it gets none; and it is asked

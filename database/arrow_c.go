@@ -57,11 +57,12 @@ func schemaOf(opt m.ArrowOptions, types []m.LogicalType, names []string) (*arrow
 
 // fetchBatch gets the next rows of a result, up to maxRows where they are there at
 // once, in Arrow memory owned by C that the batch's Release frees. nil: there are no
-// more. With ended this was the last batch.
-func fetchBatch(res *m.Result, opt m.ArrowOptions, schema *arrow.Schema, maxRows int) (rec arrow.RecordBatch, ended bool, err error) {
+// more. With ended this was the last batch. casts are plainTypes.casts, schema is what
+// they make.
+func fetchBatch(res *m.Result, opt m.ArrowOptions, schema *arrow.Schema, casts []m.LogicalType, maxRows int) (rec arrow.RecordBatch, ended bool, err error) {
 	blob := C.calloc(1, C.sizeof_struct_hs_arrow_blob)
 	defer C.free(blob)
-	rows, ended := operator.Fetch(res, opt, maxRows, blob)
+	rows, ended := operator.Fetch(res, opt, casts, maxRows, blob)
 	if rows == 0 {
 		return nil, ended, nil
 	}
@@ -94,6 +95,11 @@ func (t *arrowTypes) close() {
 // chunkOf turns a batch into a DuckDB chunk the caller destroys. The chunk may
 // point into the batch: the batch must outlive it.
 func (t arrowTypes) chunkOf(conn m.Connection, rec arrow.RecordBatch) (m.DataChunk, error) {
+	for _, c := range rec.Columns() {
+		if err := checkText(c); err != nil {
+			return m.DataChunk{}, err
+		}
+	}
 	blobs := C.calloc(2, C.sizeof_struct_hs_arrow_blob)
 	defer C.free(blobs)
 	arr := (*cdata.CArrowArray)(blobs)

@@ -98,11 +98,12 @@ func TestTypes(t *testing.T) {
 		{"NULL", "(null)", "int32"},
 		{"'{\"a\":1}'::JSON", `{"a":1}`, "utf8"},
 		{"NULL::VARCHAR", "(null)", "utf8"},
-		{"union_value(a := 1)", "", ""},
-		{"TIMETZ '12:00:00+02'", "", ""},
-		{"123::BIGNUM", "", ""},
-		{"TIMESTAMPTZ '2024-02-29 01:02:03+00'", "", ""},
-		{"340282366920938463463374607431768211455::UHUGEINT", "", ""},
+		{"union_value(a := 1)", "[0,1]", "sparse_union<a: type=int32, nullable=0>"},
+		{"TIMETZ '12:00:00+02'", "12:00:00+02", "utf8"},
+		{"123::BIGNUM", "123", "utf8"},
+		{"'101'::BIT", "101", "utf8"},
+		{"['x', NULL]::VARIANT", "[x, NULL]", "utf8"},
+		{"340282366920938463463374607431768211455::UHUGEINT", "340282366920938463463374607431768211455", "utf8"},
 	} {
 		t.Run(c.expr, func(t *testing.T) {
 			st, err := s.Prepare(t.Context(), "SELECT "+c.expr+" AS v")
@@ -119,10 +120,6 @@ func TestTypes(t *testing.T) {
 			}
 			typ := r.Schema().Field(0).Type
 			got := rows(t, r, nil)
-			if c.arrow == "" {
-				t.Log(got, typ)
-				return
-			}
 			if got != c.want || typ.String() != c.arrow {
 				t.Errorf("got %s %s, want %s %s", got, typ, c.want, c.arrow)
 			}
@@ -190,7 +187,6 @@ func TestErrors(t *testing.T) {
 		"SELECT 'x'::INT":                     errs.InvalidArgument,
 		"SELECT error('[MODEL_NOT_FOUND] m')": errs.ModelNotFound,
 		"SELECT ?":                            errs.InvalidArgument,
-		"SELECT 1::VARIANT":                   errs.Unsupported,
 		"CREATE TABLE a(i int); CREATE TABLE a(i int)":                                    errs.AlreadyExists,
 		"SELECT CASE WHEN range = 99999 THEN error('late') ELSE 1 END FROM range(100000)": errs.InvalidArgument,
 	} {

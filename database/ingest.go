@@ -10,6 +10,7 @@ import (
 	m "github.com/duckdb/duckdb-go-bindings"
 
 	"hyprstream/errs"
+	"hyprstream/sqlfuncs/operator"
 )
 
 // IngestMode says what becomes of the table rows are loaded into.
@@ -127,9 +128,14 @@ func (s *Session) load(ctx context.Context, opt IngestOptions, r array.RecordRea
 		return 0, err
 	}
 	defer types.close()
+	var into columns
+	defer into.destroy()
+	for i, f := range r.Schema().Fields() {
+		into.add(f.Name, m.AppenderColumnType(app, m.IdxT(i)))
+	}
 	for r.Next() {
 		rec := r.RecordBatch()
-		if err := s.append(ctx, app, types, rec); err != nil {
+		if err := s.append(ctx, app, types, into, rec); err != nil {
 			return 0, err
 		}
 		rows += rec.NumRows()
@@ -148,8 +154,8 @@ func (s *Session) load(ctx context.Context, opt IngestOptions, r array.RecordRea
 	return rows, nil
 }
 
-// append hands a batch over in pieces of DuckDB's vector size.
-func (s *Session) append(ctx context.Context, app m.Appender, types arrowTypes, rec arrow.RecordBatch) error {
+// append hands a batch over in pieces of DuckDB's vector size, cast to the table's types.
+func (s *Session) append(ctx context.Context, app m.Appender, types arrowTypes, into columns, rec arrow.RecordBatch) error {
 	step := int64(m.VectorSize())
 	for from := int64(0); from < rec.NumRows(); from += step {
 		if err := stopped(ctx); err != nil {
@@ -157,6 +163,11 @@ func (s *Session) append(ctx context.Context, app m.Appender, types arrowTypes, 
 		}
 		part := rec.NewSlice(from, min(from+step, rec.NumRows()))
 		chunk, err := types.chunkOf(s.conn, part)
+		if err == nil {
+			if msg := operator.Cast(s.conn, &chunk, into.types); msg != "" {
+				err = translateText(msg)
+			}
+		}
 		if err == nil && m.AppendDataChunk(app, chunk) != m.StateSuccess {
 			err = appendError(app)
 		}
@@ -187,14 +198,14 @@ var sqlNames = map[m.Type]string{
 	m.TypeTinyInt: "TINYINT", m.TypeSmallInt: "SMALLINT", m.TypeInteger: "INTEGER", m.TypeBigInt: "BIGINT",
 	m.TypeUTinyInt: "UTINYINT", m.TypeUSmallInt: "USMALLINT", m.TypeUInteger: "UINTEGER", m.TypeUBigInt: "UBIGINT",
 	m.TypeFloat: "FLOAT", m.TypeDouble: "DOUBLE", m.TypeVarchar: "VARCHAR", m.TypeBlob: "BLOB",
-	m.TypeDate: "DATE", m.TypeTime: "TIME", m.TypeInterval: "INTERVAL",
+	m.TypeDate: "DATE", m.TypeTime: "TIME", m.TypeTimeNS: "TIME_NS", m.TypeInterval: "INTERVAL",
 	m.TypeTimestamp: "TIMESTAMP", m.TypeTimestampS: "TIMESTAMP_S", m.TypeTimestampMS: "TIMESTAMP_MS",
 	m.TypeTimestampNS: "TIMESTAMP_NS", m.TypeTimestampTZ: "TIMESTAMPTZ",
 }
 
 // sqlType is the SQL spelling of the DuckDB type that keeps an Arrow type.
 func sqlType(t arrow.DataType) (string, error) {
-	if id, ok := plainTypes[t.ID()]; ok {
+	if id, ok := scalarTypes[t.ID()]; ok {
 		return sqlNames[id], nil
 	}
 	switch t := t.(type) {
@@ -203,11 +214,13 @@ func sqlType(t arrow.DataType) (string, error) {
 	case *arrow.DictionaryType:
 		return sqlType(t.ValueType)
 	case arrow.DecimalType:
-		if t.GetPrecision() <= 38 {
+		if t.GetPrecision() <= 38 && t.GetScale() >= 0 {
 			return fmt.Sprintf("DECIMAL(%d,%d)", t.GetPrecision(), t.GetScale()), nil
 		}
 	case *arrow.TimestampType:
 		return sqlNames[timestampType(t)], nil
+	case *arrow.Time64Type:
+		return sqlNames[timeType(t)], nil
 	case *arrow.MapType:
 		k, err := sqlType(t.KeyType())
 		if err != nil {
@@ -217,17 +230,29 @@ func sqlType(t arrow.DataType) (string, error) {
 		return "MAP(" + k + ", " + v + ")", err
 	case arrow.ListLikeType:
 		e, err := sqlType(t.Elem())
+		if n := arraySize(t); n > 0 {
+			return fmt.Sprintf("%s[%d]", e, n), err
+		}
 		return e + "[]", err
 	case *arrow.StructType:
-		fields := make([]string, t.NumFields())
-		for i, f := range t.Fields() {
-			ft, err := sqlType(f.Type)
-			if err != nil {
-				return "", err
-			}
-			fields[i] = quote(f.Name) + " " + ft
-		}
-		return "STRUCT(" + strings.Join(fields, ", ") + ")", nil
+		parts, err := sqlParts(t.Fields())
+		return "STRUCT(" + parts + ")", err
+	case arrow.UnionType:
+		parts, err := sqlParts(t.Fields())
+		return "UNION(" + parts + ")", err
 	}
 	return "", errs.New(errs.Unsupported, "ingest", "Arrow type %s has no DuckDB type", t)
+}
+
+// sqlParts spells what a STRUCT or UNION consists of.
+func sqlParts(fields []arrow.Field) (string, error) {
+	parts := make([]string, len(fields))
+	for i, f := range fields {
+		t, err := sqlType(f.Type)
+		if err != nil {
+			return "", err
+		}
+		parts[i] = quote(f.Name) + " " + t
+	}
+	return strings.Join(parts, ", "), nil
 }

@@ -6,11 +6,21 @@ import (
 	m "github.com/duckdb/duckdb-go-bindings"
 
 	"hyprstream/errs"
+	"hyprstream/sqlfuncs/operator"
 )
 
 // logicalType is DuckDB's type for values of an Arrow type; the caller destroys it.
 func logicalType(t arrow.DataType) (m.LogicalType, error) {
-	if id, ok := plainTypes[t.ID()]; ok {
+	lt, err := anyType(t)
+	if err == nil && lt.Ptr == nil { // such as a STRUCT without fields
+		return lt, errs.New(errs.Unsupported, "bind", "Arrow type %s has no DuckDB type", t)
+	}
+	return lt, err
+}
+
+// anyType is logicalType, but for what DuckDB cannot make: that has a nil Ptr.
+func anyType(t arrow.DataType) (m.LogicalType, error) {
+	if id, ok := scalarTypes[t.ID()]; ok {
 		return m.CreateLogicalType(id), nil
 	}
 	switch t := t.(type) {
@@ -19,11 +29,13 @@ func logicalType(t arrow.DataType) (m.LogicalType, error) {
 	case *arrow.DictionaryType:
 		return logicalType(t.ValueType)
 	case arrow.DecimalType:
-		if t.GetPrecision() <= 38 {
+		if t.GetPrecision() <= 38 && t.GetScale() >= 0 && t.GetScale() <= t.GetPrecision() {
 			return m.CreateDecimalType(uint8(t.GetPrecision()), uint8(t.GetScale())), nil
 		}
 	case *arrow.TimestampType:
 		return m.CreateLogicalType(timestampType(t)), nil
+	case *arrow.Time64Type:
+		return m.CreateLogicalType(timeType(t)), nil
 	case *arrow.MapType:
 		return pairType(t.KeyType(), t.ItemType())
 	case arrow.ListLikeType:
@@ -32,22 +44,27 @@ func logicalType(t arrow.DataType) (m.LogicalType, error) {
 			return child, err
 		}
 		defer m.DestroyLogicalType(&child)
+		if n := arraySize(t); n > 0 {
+			return m.CreateArrayType(child, m.IdxT(n)), nil
+		}
 		return m.CreateListType(child), nil
 	case *arrow.StructType:
-		return structType(t)
+		return partsType(t.Fields(), m.CreateStructType)
+	case arrow.UnionType:
+		return partsType(t.Fields(), m.CreateUnionType)
 	}
 	return m.LogicalType{}, errs.New(errs.Unsupported, "bind", "Arrow type %s has no DuckDB type", t)
 }
 
-// plainTypes are the types without parameters.
-var plainTypes = map[arrow.Type]m.Type{
+// scalarTypes are the types without parameters.
+var scalarTypes = map[arrow.Type]m.Type{
 	arrow.NULL: m.TypeSQLNull, arrow.BOOL: m.TypeBoolean,
 	arrow.INT8: m.TypeTinyInt, arrow.INT16: m.TypeSmallInt, arrow.INT32: m.TypeInteger, arrow.INT64: m.TypeBigInt,
 	arrow.UINT8: m.TypeUTinyInt, arrow.UINT16: m.TypeUSmallInt, arrow.UINT32: m.TypeUInteger, arrow.UINT64: m.TypeUBigInt,
 	arrow.FLOAT16: m.TypeFloat, arrow.FLOAT32: m.TypeFloat, arrow.FLOAT64: m.TypeDouble,
 	arrow.STRING: m.TypeVarchar, arrow.LARGE_STRING: m.TypeVarchar, arrow.STRING_VIEW: m.TypeVarchar,
 	arrow.BINARY: m.TypeBlob, arrow.LARGE_BINARY: m.TypeBlob, arrow.BINARY_VIEW: m.TypeBlob, arrow.FIXED_SIZE_BINARY: m.TypeBlob,
-	arrow.DATE32: m.TypeDate, arrow.DATE64: m.TypeDate, arrow.TIME32: m.TypeTime, arrow.TIME64: m.TypeTime,
+	arrow.DATE32: m.TypeDate, arrow.DATE64: m.TypeDate, arrow.TIME32: m.TypeTime,
 	arrow.DURATION: m.TypeInterval, arrow.INTERVAL_MONTHS: m.TypeInterval,
 	arrow.INTERVAL_DAY_TIME: m.TypeInterval, arrow.INTERVAL_MONTH_DAY_NANO: m.TypeInterval,
 }
@@ -81,17 +98,36 @@ func pairType(key, item arrow.DataType) (m.LogicalType, error) {
 	return m.CreateMapType(k, v), nil
 }
 
-func structType(t *arrow.StructType) (m.LogicalType, error) {
+// timeType keeps nanoseconds.
+func timeType(t *arrow.Time64Type) m.Type {
+	if t.Unit == arrow.Nanosecond {
+		return m.TypeTimeNS
+	}
+	return m.TypeTime
+}
+
+// arraySize is how many values each list of t has where DuckDB has an ARRAY of that
+// size, else 0.
+func arraySize(t arrow.DataType) int32 {
+	const most = 100000 // DuckDB's
+	if t, ok := t.(*arrow.FixedSizeListType); ok && t.Len() < most {
+		return t.Len()
+	}
+	return 0
+}
+
+// partsType makes a STRUCT or UNION of fields.
+func partsType(fields []arrow.Field, create func([]m.LogicalType, []string) m.LogicalType) (m.LogicalType, error) {
 	var cols columns
 	defer cols.destroy()
-	for _, f := range t.Fields() {
+	for _, f := range fields {
 		ft, err := logicalType(f.Type)
 		if err != nil {
 			return ft, err
 		}
 		cols.add(f.Name, ft)
 	}
-	return m.CreateStructType(cols.types, cols.names), nil
+	return create(cols.types, cols.names), nil
 }
 
 // valuesOf are the values of a[from:to]; destroyValues frees them.
@@ -126,7 +162,37 @@ func listValue(a array.ListLike, i int) (m.Value, error) {
 		return m.Value{}, err
 	}
 	defer destroyValues(values)
+	if arraySize(a.DataType()) > 0 {
+		return m.CreateArrayValue(child, values), nil
+	}
 	return m.CreateListValue(child, values), nil
+}
+
+// unionValue is the value of the member that row i has. A member's NULL is the
+// union's, which has none in Arrow; loading makes the same of it.
+func unionValue(a array.Union, i int) (m.Value, error) {
+	t, err := logicalType(a.DataType())
+	if err != nil {
+		return m.Value{}, err
+	}
+	defer m.DestroyLogicalType(&t)
+	tag, at := a.ChildID(i), i
+	if dense, ok := a.(*array.DenseUnion); ok {
+		at = int(dense.ValueOffset(i))
+	}
+	if a.Field(tag).IsNull(at) {
+		return operator.NullOf(t), nil
+	}
+	v, err := valueOf(a.Field(tag), at)
+	if err != nil {
+		return m.Value{}, err
+	}
+	defer m.DestroyValue(&v)
+	u, ok := operator.UnionOf(t, tag, v)
+	if !ok {
+		return m.Value{}, errs.New(errs.Unsupported, "bind", "a value of Arrow type %s cannot be bound", a.DataType())
+	}
+	return u, nil
 }
 
 func mapValue(a *array.Map, i int) (m.Value, error) {

@@ -1,11 +1,13 @@
 package database
 
 import (
+	"math"
+	"math/big"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/decimal"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	m "github.com/duckdb/duckdb-go-bindings"
 
@@ -80,6 +82,15 @@ func (b *binder) bind(prep m.PreparedStatement, row int) error {
 
 // valueOf is the DuckDB value of a[i]; the caller destroys it.
 func valueOf(a arrow.Array, i int) (m.Value, error) {
+	v, err := anyValue(a, i)
+	if err == nil && v.Ptr == nil {
+		return v, errs.New(errs.InvalidArgument, "bind", "DuckDB takes no such value of Arrow type %s (text has to be UTF-8)", a.DataType())
+	}
+	return v, err
+}
+
+// anyValue is valueOf, but for what DuckDB does not take: that has a nil Ptr.
+func anyValue(a arrow.Array, i int) (m.Value, error) {
 	if a.IsNull(i) || a.DataType().ID() == arrow.NULL {
 		t, err := logicalType(a.DataType())
 		if err != nil {
@@ -90,6 +101,9 @@ func valueOf(a arrow.Array, i int) (m.Value, error) {
 	}
 	if v, ok := plainValue(a, i); ok {
 		return v, nil
+	}
+	if v, ok, err := timeValue(a, i); ok {
+		return v, err
 	}
 	switch a := a.(type) {
 	case *array.Dictionary:
@@ -102,11 +116,13 @@ func valueOf(a arrow.Array, i int) (m.Value, error) {
 		return listValue(a, i)
 	case *array.Struct:
 		return structValue(a, i)
+	case array.Union:
+		return unionValue(a, i)
 	}
 	return m.Value{}, errs.New(errs.Unsupported, "bind", "values of Arrow type %s cannot be bound: cast them on the client", a.DataType())
 }
 
-// plainValue handles types without children.
+// plainValue handles types without children that are no times.
 func plainValue(a arrow.Array, i int) (m.Value, bool) {
 	switch a := a.(type) {
 	case *array.Boolean:
@@ -148,97 +164,120 @@ func plainValue(a arrow.Array, i int) (m.Value, bool) {
 	case *array.FixedSizeBinary:
 		return m.CreateBlob(a.Value(i)), true
 	}
-	if v, ok := decimalValue(a, i); ok {
-		return v, true
-	}
-	return timeValue(a, i)
+	return decimalValue(a, i)
 }
 
 func varchar(s string) m.Value { return m.CreateVarcharLength(s, m.IdxT(len(s))) }
 
+// decimalValue handles decimals that DuckDB has: of 38 digits, and whole numbers that a
+// HUGEINT holds.
 func decimalValue(a arrow.Array, i int) (m.Value, bool) {
 	t, ok := a.DataType().(arrow.DecimalType)
-	if !ok || t.GetPrecision() > 38 {
+	if !ok || t.GetScale() < 0 {
 		return m.Value{}, false
 	}
-	var h m.HugeInt
+	var v decimal128.Num
 	switch a := a.(type) {
 	case *array.Decimal32:
-		h = hugeInt(int64(a.Value(i)))
+		v = decimal128.FromI64(int64(a.Value(i)))
 	case *array.Decimal64:
-		h = hugeInt(int64(a.Value(i)))
+		v = decimal128.FromI64(int64(a.Value(i)))
 	case *array.Decimal128:
-		v := decimal.Decimal128(a.Value(i))
-		h = m.NewHugeInt(v.LowBits(), v.HighBits())
-	default:
-		return m.Value{}, false
-	}
-	return m.CreateDecimal(m.NewDecimal(uint8(t.GetPrecision()), uint8(t.GetScale()), h)), true
-}
-
-func hugeInt(v int64) m.HugeInt { return m.NewHugeInt(uint64(v), v>>63) }
-
-// timeValue handles dates, times, timestamps, durations and intervals. Times
-// finer than a microsecond keep their nanoseconds only as TIMESTAMP_NS.
-func timeValue(a arrow.Array, i int) (m.Value, bool) {
-	switch a := a.(type) {
-	case *array.Date32:
-		return m.CreateDate(m.NewDate(int32(a.Value(i)))), true
-	case *array.Date64:
-		days := a.Value(i).ToTime().Unix() / int64(24*time.Hour/time.Second)
-		return m.CreateDate(m.NewDate(int32(days))), true
-	case *array.Time32:
-		unit := a.DataType().(*arrow.Time32Type).Unit
-		return m.CreateTime(m.NewTime(int64(a.Value(i)) * int64(unit.Multiplier()/time.Microsecond))), true
-	case *array.Time64:
-		us := int64(a.Value(i))
-		if a.DataType().(*arrow.Time64Type).Unit == arrow.Nanosecond {
-			us /= 1000
+		v = a.Value(i)
+	case *array.Decimal256:
+		n := a.Value(i).BigInt()
+		if n.Cmp(minHuge) < 0 || n.Cmp(maxHuge) > 0 {
+			return m.Value{}, false
 		}
-		return m.CreateTime(m.NewTime(us)), true
-	case *array.Timestamp:
-		return timestampValue(int64(a.Value(i)), a.DataType().(*arrow.TimestampType)), true
-	case *array.Duration:
-		return interval(0, 0, int64(a.Value(i)), a.DataType().(*arrow.DurationType).Unit), true
-	case *array.MonthInterval:
-		return m.CreateInterval(m.NewInterval(int32(a.Value(i)), 0, 0)), true
-	case *array.DayTimeInterval:
-		v := a.Value(i)
-		return interval(0, v.Days, int64(v.Milliseconds), arrow.Millisecond), true
-	case *array.MonthDayNanoInterval:
-		v := a.Value(i)
-		return interval(v.Months, v.Days, v.Nanoseconds, arrow.Nanosecond), true
+		words := a.Value(i).Array()
+		v = decimal128.New(int64(words[1]), words[0])
+	}
+	h := m.NewHugeInt(v.LowBits(), v.HighBits())
+	digits := min(t.GetPrecision(), 38)
+	switch fits := v.HighBits() != math.MinInt64 && v.FitsInPrecision(38); {
+	case fits && t.GetScale() <= digits:
+		return m.CreateDecimal(m.NewDecimal(uint8(digits), uint8(t.GetScale()), h)), true
+	case t.GetScale() == 0:
+		return m.CreateHugeInt(h), true // which DuckDB sends as decimal(38, 0)
 	}
 	return m.Value{}, false
 }
 
-func interval(months, days int32, v int64, unit arrow.TimeUnit) m.Value {
-	return m.CreateInterval(m.NewInterval(months, days, micros(v, unit)))
+// The range of HUGEINT.
+var (
+	minHuge = new(big.Int).Neg(new(big.Int).Lsh(big.NewInt(1), 127))
+	maxHuge = new(big.Int).Not(minHuge)
+)
+
+// timeValue handles dates, times, timestamps, durations and intervals. What is finer
+// than DuckDB's microseconds is cut off, but for TIMESTAMP_NS and TIME_NS; ok says
+// that a is of such a type, an error that the value is beyond DuckDB's.
+func timeValue(a arrow.Array, i int) (v m.Value, ok bool, err error) {
+	switch a := a.(type) {
+	case *array.Date32:
+		return m.CreateDate(m.NewDate(int32(a.Value(i)))), true, nil
+	case *array.Date64:
+		days := a.Value(i).ToTime().Unix() / int64(24*time.Hour/time.Second)
+		return m.CreateDate(m.NewDate(int32(days))), true, nil
+	case *array.Time32:
+		us, err := micros(int64(a.Value(i)), a.DataType().(*arrow.Time32Type).Unit)
+		return m.CreateTime(m.NewTime(us)), true, err
+	case *array.Time64:
+		if a.DataType().(*arrow.Time64Type).Unit == arrow.Nanosecond {
+			return m.CreateTimeNS(m.NewTimeNS(int64(a.Value(i)))), true, nil
+		}
+		return m.CreateTime(m.NewTime(int64(a.Value(i)))), true, nil
+	case *array.Timestamp:
+		v, err := timestampValue(int64(a.Value(i)), a.DataType().(*arrow.TimestampType))
+		return v, true, err
+	case *array.Duration:
+		v, err := interval(0, 0, int64(a.Value(i)), a.DataType().(*arrow.DurationType).Unit)
+		return v, true, err
+	case *array.MonthInterval:
+		return m.CreateInterval(m.NewInterval(int32(a.Value(i)), 0, 0)), true, nil
+	case *array.DayTimeInterval:
+		v, err := interval(0, a.Value(i).Days, int64(a.Value(i).Milliseconds), arrow.Millisecond)
+		return v, true, err
+	case *array.MonthDayNanoInterval:
+		v, err := interval(a.Value(i).Months, a.Value(i).Days, a.Value(i).Nanoseconds, arrow.Nanosecond)
+		return v, true, err
+	}
+	return m.Value{}, false, nil
+}
+
+func interval(months, days int32, v int64, unit arrow.TimeUnit) (m.Value, error) {
+	us, err := micros(v, unit)
+	return m.CreateInterval(m.NewInterval(months, days, us)), err
 }
 
 // micros converts, cutting nanoseconds off.
-func micros(v int64, unit arrow.TimeUnit) int64 {
+func micros(v int64, unit arrow.TimeUnit) (int64, error) {
 	if unit == arrow.Nanosecond {
-		return v / 1000
+		return v / 1000, nil
 	}
-	return v * int64(unit.Multiplier()/time.Microsecond)
+	each := int64(unit.Multiplier() / time.Microsecond)
+	if us := v * each; us/each == v {
+		return us, nil
+	}
+	return 0, errs.New(errs.InvalidArgument, "bind", "a time of %d%s is beyond what DuckDB's microseconds hold", v, unit)
 }
 
 // timestampValue keeps the unit; a time zone makes it a TIMESTAMPTZ, which
 // DuckDB has in microseconds only.
-func timestampValue(v int64, t *arrow.TimestampType) m.Value {
+func timestampValue(v int64, t *arrow.TimestampType) (m.Value, error) {
 	if t.TimeZone != "" {
-		return m.CreateTimestampTZ(m.NewTimestamp(micros(v, t.Unit)))
+		us, err := micros(v, t.Unit)
+		return m.CreateTimestampTZ(m.NewTimestamp(us)), err
 	}
 	switch t.Unit {
 	case arrow.Second:
-		return m.CreateTimestampS(m.NewTimestampS(v))
+		return m.CreateTimestampS(m.NewTimestampS(v)), nil
 	case arrow.Millisecond:
-		return m.CreateTimestampMS(m.NewTimestampMS(v))
+		return m.CreateTimestampMS(m.NewTimestampMS(v)), nil
 	case arrow.Nanosecond:
-		return m.CreateTimestampNS(m.NewTimestampNS(v))
+		return m.CreateTimestampNS(m.NewTimestampNS(v)), nil
 	}
-	return m.CreateTimestamp(m.NewTimestamp(v))
+	return m.CreateTimestamp(m.NewTimestamp(v)), nil
 }
 
 // batchOfArgs makes a one-row parameter batch of Go values; nil without any.

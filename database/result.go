@@ -8,6 +8,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	m "github.com/duckdb/duckdb-go-bindings"
+
+	"hyprstream/errs"
 )
 
 // Result is a statement's rows as record batches, while DuckDB makes them, and
@@ -26,7 +28,7 @@ type Result struct {
 	mu      sync.Mutex // guards the fields below; held during a fetch
 	res     m.Result
 	opt     m.ArrowOptions
-	raw     *arrow.Schema // as DuckDB exports it
+	plain   plainTypes    // as which the values leave
 	schema  *arrow.Schema // as clients see it
 	slices  []arrow.RecordBatch
 	cur     arrow.RecordBatch
@@ -59,18 +61,21 @@ func (r *Result) opened() error {
 		r.schema, r.ended = arrow.NewSchema(nil, nil), true
 		return nil
 	}
-	raw, err := cols.schema(r.opt)
+	r.plain.destroy()
+	r.plain = r.s.plain(cols.types)
+	schema, err := schemaOf(r.opt, r.plain.types, cols.names)
 	if err != nil {
 		return err
 	}
-	r.raw, r.over = raw, false
+	if r.schema != nil && !r.schema.Equal(schema) {
+		return errs.New(errs.InvalidArgument, "execute", "the rows of parameters give results of different types, %s and %s: cast the parameters", r.schema, schema)
+	}
+	r.over = false
 	r.ahead, r.most = int(m.VectorSize()), maxBatchRows
 	if usesModel.MatchString(r.sql) {
 		r.most = 1 // what there is leaves
 	}
-	if r.schema == nil {
-		r.schema = plainSchema(raw)
-	}
+	r.schema = schema
 	return nil
 }
 
@@ -164,14 +169,11 @@ func (r *Result) fetch() error {
 	}
 	var rec arrow.RecordBatch
 	var err error
-	r.s.during(r.ctx, func() { rec, r.over, err = fetchBatch(&r.res, r.opt, r.raw, r.ahead) })
+	r.s.during(r.ctx, func() { rec, r.over, err = fetchBatch(&r.res, r.opt, r.schema, r.plain.casts, r.ahead) })
 	if rec == nil || err != nil {
 		return err
 	}
 	r.ahead = min(2*r.ahead, r.most)
-	if rec, err = plainBatch(rec, r.schema); err != nil {
-		return err
-	}
 	r.slices = slicesOf(rec)
 	return nil
 }
@@ -250,6 +252,7 @@ func (r *Result) giveBack() {
 func (r *Result) free() {
 	m.DestroyResult(&r.res)
 	m.DestroyArrowOptions(&r.opt)
+	r.plain.destroy()
 	if r.keep != nil {
 		r.keep()
 		r.keep = nil

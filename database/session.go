@@ -13,10 +13,11 @@ import (
 	"hyprstream/sqlfuncs/operator"
 )
 
-// SessionOptions say who is at the other end, for ai.queries and ai.usage.
+// SessionOptions say who is at the other end.
 type SessionOptions struct {
-	User   string // "" where there is no authentication
-	Client string // such as "flight", "rest" or "cli"
+	User   string // for ai.queries and ai.usage; "" where there is no authentication
+	Client string // for the same; such as "flight", "rest" or "cli"
+	Java   bool   // the JDBC driver, which needs no unsigned integers and times of parameters in milliseconds
 }
 
 // Session is one DuckDB connection: transactions, temporary tables and settings
@@ -182,8 +183,8 @@ func (s *Session) packing(sql string) (end func()) {
 	if usesModel.MatchString(sql) {
 		return func() {}
 	}
-	operator.Pack(s.conn, true)
-	return func() { operator.Pack(s.conn, false) }
+	operator.Pack(s.conn, true, s.opt.Java)
+	return func() { operator.Pack(s.conn, false, false) }
 }
 
 // exec runs a statement of our own on the connection, whose turn the caller has.

@@ -98,10 +98,9 @@ func (st *Stmt) describe() error {
 	case !st.query:
 		st.schema = arrow.NewSchema(nil, nil)
 	case !cols.unresolved():
-		if st.schema, err = cols.schema(opt); err != nil {
+		if st.schema, err = st.s.schema(cols, opt); err != nil {
 			return err
 		}
-		st.schema = plainSchema(st.schema)
 	}
 
 	var params columns
@@ -114,10 +113,12 @@ func (st *Stmt) describe() error {
 		}
 		params.add(m.ParameterName(st.prep, i), t)
 	}
-	if st.params, err = params.schema(opt); err != nil {
+	if st.params, err = st.s.schema(params, opt); err != nil {
 		return err
 	}
-	st.params = plainSchema(st.params)
+	if st.s.opt.Java {
+		st.params = inMilliseconds(st.params)
+	}
 	return nil
 }
 
@@ -147,8 +148,11 @@ func (c *columns) unresolved() bool {
 	return len(c.types) == 0
 }
 
-func (c *columns) schema(opt m.ArrowOptions) (*arrow.Schema, error) {
-	return schemaOf(opt, c.types, c.names)
+// schema is what the client sees of columns.
+func (s *Session) schema(c columns, opt m.ArrowOptions) (*arrow.Schema, error) {
+	plain := s.plain(c.types)
+	defer plain.destroy()
+	return schemaOf(opt, plain.types, c.names)
 }
 
 func (c *columns) only(name string, t m.Type) bool {

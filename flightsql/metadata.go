@@ -120,6 +120,10 @@ func (q lookup) reshape(schema *arrow.Schema, batches []arrow.RecordBatch) (arro
 		parts := make([]arrow.Array, len(batches))
 		for j, rec := range batches {
 			parts[j] = rec.Column(i)
+			if narrow, ok := parts[j].(*array.Int16); ok && f.Type.ID() == arrow.UINT8 {
+				parts[j] = q.unsigned(narrow)
+				defer parts[j].Release()
+			}
 			if !arrow.TypeEqual(parts[j].DataType(), f.Type) {
 				return nil, errs.New(errs.Internal, "metadata", "column %s has type %s where the protocol says %s", f.Name, parts[j].DataType(), f.Type)
 			}
@@ -130,6 +134,20 @@ func (q lookup) reshape(schema *arrow.Schema, batches []arrow.RecordBatch) (arro
 		}
 	}
 	return array.NewRecordBatch(schema, cols, rows), nil
+}
+
+// unsigned makes what the protocol wants of what a Java client's session gives.
+func (q lookup) unsigned(a *array.Int16) arrow.Array {
+	b := array.NewUint8Builder(q.mem)
+	defer b.Release()
+	for i := range a.Len() {
+		if a.IsNull(i) {
+			b.AppendNull()
+		} else {
+			b.Append(uint8(a.Value(i)))
+		}
+	}
+	return b.NewArray()
 }
 
 // optional is a filter that may be absent, as a statement argument.

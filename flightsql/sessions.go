@@ -3,6 +3,7 @@ package flightsql
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -74,7 +75,7 @@ func (m *sessions) of(ctx context.Context) (*session, error) {
 		if err := m.makeRoom(); err != nil {
 			return nil, err
 		}
-		s, err := newSession(ctx, m.db, database.SessionOptions{Client: "flight"})
+		s, err := newSession(ctx, m.db, database.SessionOptions{Client: "flight", Java: fromJava(ctx)})
 		if err != nil {
 			return nil, err
 		}
@@ -223,6 +224,14 @@ func (m *sessions) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Cont
 
 // HandleRPC does nothing.
 func (m *sessions) HandleRPC(context.Context, stats.RPCStats) {}
+
+// fromJava says that the client is Java: its JDBC driver (18.3.0) gives -1 for the
+// greatest value of every unsigned type, and sends times in milliseconds whatever it is told.
+func fromJava(ctx context.Context) bool {
+	return slices.ContainsFunc(metadata.ValueFromIncomingContext(ctx, "user-agent"), func(agent string) bool {
+		return strings.Contains(agent, "grpc-java")
+	})
+}
 
 // incomingCookie is the session cookie a client returned, "" for none.
 func incomingCookie(ctx context.Context) string {

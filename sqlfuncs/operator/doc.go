@@ -20,6 +20,7 @@
 //	stream.hpp     table functions whose rows the engine makes
 //	render.hpp     render, which fills the texts of prompts
 //	register.hpp   putting it into a database; statements of our own; settings
+//	wire.hpp       as which types values leave, and the casts to them
 //	guard.hpp      keeping statements out of the data directory
 //	withhold.hpp   taking functions of DuckDB's own away from clients
 //	operator.cpp   the one translation unit

@@ -6,6 +6,7 @@
 #include "pack.hpp"
 #include "duckdb/main/capi/capi_internal.hpp"
 #include "duckdb/main/client_context.hpp"
+#include "wire.hpp"
 #include <chrono>
 
 namespace hyprstream {
@@ -14,7 +15,7 @@ namespace hyprstream {
 static constexpr auto HURRY = std::chrono::microseconds(500);
 static constexpr idx_t ENOUGH_BYTES = 1 << 20;
 
-static idx_t Fetch(duckdb::QueryResult &result, ClientProperties &properties, idx_t max_rows, ArrowArray *out, int *ended) {
+static idx_t Fetch(duckdb::QueryResult &result, ClientProperties &properties, void **types, idx_t max_rows, ArrowArray *out, int *ended) {
 	unique_ptr<ArrowAppender> appender;
 	vector<unique_ptr<Piece>> pieces;
 	idx_t rows = 0, bytes = 0;
@@ -30,10 +31,13 @@ static idx_t Fetch(duckdb::QueryResult &result, ClientProperties &properties, id
 			bytes += piece->Bytes();
 			pieces.push_back(std::move(piece));
 		} else {
+			if (types) {
+				chunk = WireCast(*properties.client_context, *chunk, types, chunk->ColumnCount(), true);
+			}
 			if (!appender) {
-				auto types = chunk->GetTypes();
-				auto extensions = ArrowTypeExtensionData::GetExtensionTypes(*properties.client_context, types);
-				appender = make_uniq<ArrowAppender>(std::move(types), MinValue<idx_t>(max_rows, 8 * chunk->size()), properties, std::move(extensions));
+				auto leaving = chunk->GetTypes();
+				auto extensions = ArrowTypeExtensionData::GetExtensionTypes(*properties.client_context, leaving);
+				appender = make_uniq<ArrowAppender>(std::move(leaving), MinValue<idx_t>(max_rows, 8 * chunk->size()), properties, std::move(extensions));
 			}
 			rows += chunk->size();
 			bytes += ArrowBytes(*chunk);
@@ -52,13 +56,13 @@ static idx_t Fetch(duckdb::QueryResult &result, ClientProperties &properties, id
 }
 } // namespace hyprstream
 
-extern "C" size_t hs_fetch(void *result, void *options, size_t max_rows, void *out, int *ended) {
+extern "C" size_t hs_fetch(void *result, void *options, void **types, size_t max_rows, void *out, int *ended) {
 	using namespace hyprstream;
 	auto &data = *reinterpret_cast<duckdb::DuckDBResultData *>(reinterpret_cast<duckdb_result *>(result)->internal_data);
 	try {
 		auto &properties = reinterpret_cast<duckdb::CClientArrowOptionsWrapper *>(options)->properties;
 		data.result_set_type = duckdb::CAPIResultSetType::CAPI_RESULT_TYPE_STREAMING;
-		return Fetch(*data.result, properties, max_rows, reinterpret_cast<ArrowArray *>(out), ended);
+		return Fetch(*data.result, properties, types, max_rows, reinterpret_cast<ArrowArray *>(out), ended);
 	} catch (std::exception &e) {
 		duckdb::ErrorData error(e);
 		data.result->SetError(error);

@@ -77,13 +77,22 @@ void hs_detach(void *db);
 // The calls of a function in sql: a line each, the number of its arguments without a name and, after
 // tabs, the names of the others. malloc'ed.
 char *hs_calls(const char *sql, size_t n, const char *name);
-// Whether plans made on conn from now on pack their rows, so that only hs_fetch can read them.
-void hs_pack(void *conn, int on);
+// Whether plans made on conn from now on pack their rows, so that only hs_fetch can read them; with no_unsigned
+// its types are hs_wire_type's.
+void hs_pack(void *conn, int on, int no_unsigned);
 // How many bytes of rows may be made ahead of their reader when prepared is executed on conn next.
 void hs_buffer(void *conn, void *prepared, size_t bytes);
 // The next rows of a duckdb_result, a chunk of DuckDB's at least and more, up to max_rows, where those are there at
 // once, as an ArrowArray into out. The number of rows; ended is set where no more will come, be it for an error.
-size_t hs_fetch(void *result, void *options, size_t max_rows, void *out, int *ended);
+// types, where not NULL, are those that its columns are cast to, NULL for one that is not.
+size_t hs_fetch(void *result, void *options, void **types, size_t max_rows, void *out, int *ended);
+// The duckdb_logical_type that values of a type leave as, a new one, with signed integers in the place of unsigned ones
+// where no_unsigned asks for it; *same: they need no cast.
+void *hs_wire_type(void *type, int no_unsigned, int *same);
+// A duckdb_data_chunk of these n types from another. NULL on failure, with DuckDB's rendered message, malloc'ed, in *error.
+void *hs_cast(void *conn, void *chunk, void **types, size_t n, char **error);
+// A duckdb_value: of a UNION, with a member's value. NULL: it cannot be one.
+void *hs_union(void *type, size_t tag, void *value);
 // A duckdb_value: NULL of a duckdb_logical_type.
 void *hs_null(void *type);
 // A duckdb_prepared_statement that is prepared run over all rows of parameters, of n duckdb_data_chunks with a

@@ -2,6 +2,7 @@
 // chunk into a buffer, string by string, and one thread then converts it; packed, a chunk is one
 // row with a pointer, and what is left to the reader is joining pieces.
 #pragma once
+#include "wire.hpp"
 #include "duckdb/common/arrow/arrow.hpp"
 #include "duckdb/execution/physical_operator.hpp"
 #include "duckdb/execution/physical_plan_generator.hpp"
@@ -21,6 +22,7 @@ namespace hyprstream {
 //! Set on a connection while a statement is prepared or executed whose rows hs_fetch reads.
 struct PackState : public ClientContextState {
 	bool on = false;
+	bool no_unsigned = false; //! unsigned integers leave as something else
 	static constexpr const char *NAME = "hyprstream_pack";
 };
 
@@ -68,8 +70,8 @@ struct Pieces : public GlobalOperatorState {
 };
 
 //! Whether values of a type lie in Arrow as they do in DuckDB, strings apart.
-static bool Packs(const LogicalType &t) {
-	if (t.HasAlias()) {
+static bool Packs(const LogicalType &t, bool no_unsigned) {
+	if (t.HasAlias() || WireType(t, no_unsigned) != t) {
 		return false;
 	}
 	switch (t.id()) {
@@ -322,7 +324,7 @@ static void PackRows(OptimizerExtensionInput &input, unique_ptr<LogicalOperator>
 	}
 	plan->ResolveOperatorTypes();
 	for (auto &t : plan->types) {
-		if (!Packs(t)) {
+		if (!Packs(t, state->no_unsigned)) {
 			return;
 		}
 	}
@@ -478,7 +480,9 @@ extern "C" void hs_buffer(void *conn, void *prepared, size_t bytes) {
 	duckdb::ClientConfig::GetConfig(*connection.context).streaming_buffer_size = bytes;
 }
 
-extern "C" void hs_pack(void *conn, int on) {
+extern "C" void hs_pack(void *conn, int on, int no_unsigned) {
 	auto &connection = *reinterpret_cast<duckdb::Connection *>(conn);
-	connection.context->registered_state->GetOrCreate<hyprstream::PackState>(hyprstream::PackState::NAME)->on = on;
+	auto state = connection.context->registered_state->GetOrCreate<hyprstream::PackState>(hyprstream::PackState::NAME);
+	state->on = on;
+	state->no_unsigned = no_unsigned;
 }

@@ -197,6 +197,13 @@ func TestSessionOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, have.GetSessionOptions()["schema"].GetStringValue(), "other")
+	// Without having been set, and by a statement, they are told too.
+	equal(t, have.GetSessionOptions()["catalog"].GetStringValue(), "hyprstream")
+	update(t, cl, "USE hyprstream.main")
+	if have, err = cl.GetSessionOptions(t.Context(), &flight.GetSessionOptionsRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, have.GetSessionOptions()["schema"].GetStringValue(), "main")
 	if _, err := cl.CloseSession(t.Context(), &flight.CloseSessionRequest{}); err != nil {
 		t.Fatal(err)
 	}

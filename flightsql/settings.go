@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/apache/arrow-go/v18/arrow/flight"
+	"github.com/apache/arrow-go/v18/arrow/flight/flightsql/schema_ref"
 	pb "github.com/apache/arrow-go/v18/arrow/flight/gen/flight"
 
 	"hyprstream/errs"
@@ -76,22 +77,26 @@ func (s *session) use(ctx context.Context, catalog, schema string) error {
 	return nil
 }
 
-// GetSessionOptions gives the options that were set.
+// GetSessionOptions gives the catalog and schema the session is in, whether an
+// option, a statement or nobody chose them.
 func (s *service) GetSessionOptions(ctx context.Context, _ *flight.GetSessionOptionsRequest) (*flight.GetSessionOptionsResult, error) {
 	sess, err := s.sessions.of(ctx)
 	if err != nil {
 		return nil, err
 	}
-	sess.mu.Lock()
-	set := map[string]any{}
-	if sess.catalog != "" {
-		set["catalog"] = sess.catalog
+	ctx, cancel := sess.bind(ctx)
+	defer cancel(nil)
+	l, err := sess.acquire(ctx, needAny)
+	if err != nil {
+		return nil, err
 	}
-	if sess.schema != "" {
-		set["schema"] = sess.schema
+	defer l.release()
+	rec, err := lookup{ctx: ctx, sql: l.sql, mem: s.mem}.query(schema_ref.DBSchemas, "SELECT current_database(), current_schema()")
+	if err != nil {
+		return nil, causeOf(ctx, err)
 	}
-	sess.mu.Unlock()
-	values, err := flight.NewSessionOptionValues(set)
+	defer rec.Release()
+	values, err := flight.NewSessionOptionValues(map[string]any{"catalog": text(rec, 0, 0), "schema": text(rec, 1, 0)})
 	if err != nil {
 		return nil, errs.Wrap(err, errs.Internal, "GetSessionOptions", "an option cannot be sent")
 	}

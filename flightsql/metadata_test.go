@@ -61,7 +61,7 @@ func TestTables(t *testing.T) {
 		want string
 	}{
 		{&client.GetTablesOpts{DbSchemaFilterPattern: p("main")},
-			"temp|main|passing|LOCAL TEMPORARY\nhyprstream|main|child|TABLE\nhyprstream|main|parent|TABLE\nhyprstream|main|names|VIEW"},
+			"hyprstream|main|child|TABLE\nhyprstream|main|names|VIEW\nhyprstream|main|parent|TABLE\ntemp|main|passing|LOCAL TEMPORARY"},
 		{&client.GetTablesOpts{TableTypes: []string{"VIEW"}, DbSchemaFilterPattern: p("main")}, "hyprstream|main|names|VIEW"},
 		{&client.GetTablesOpts{TableNameFilterPattern: p("child%")}, "hyprstream|main|child|TABLE\nhyprstream|other|child_2|TABLE"},
 		{&client.GetTablesOpts{TableNameFilterPattern: p(`child\_%`)}, "hyprstream|other|child_2|TABLE"},
@@ -164,5 +164,5 @@ func TestServerInfo(t *testing.T) {
 	if info, err = cl.GetTableTypes(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, fetch(t, cl, info), "TABLE\nLOCAL TEMPORARY\nVIEW")
+	equal(t, fetch(t, cl, info), "LOCAL TEMPORARY\nTABLE\nVIEW")
 }

@@ -22,7 +22,7 @@ func (s *service) info() map[flightsql.SqlInfo]any {
 	if version == "" {
 		version = "0.0.0-dev"
 	}
-	return map[flightsql.SqlInfo]any{
+	facts := map[flightsql.SqlInfo]any{
 		flightsql.SqlInfoFlightSqlServerName:                        productName,
 		flightsql.SqlInfoFlightSqlServerVersion:                     version,
 		flightsql.SqlInfoFlightSqlServerArrowVersion:                arrow.PkgVersion,
@@ -36,66 +36,91 @@ func (s *service) info() map[flightsql.SqlInfo]any {
 		flightsql.SqlInfoFlightSqlServerStatementTimeout:            int32(0), // none
 		flightsql.SqlInfoFlightSqlServerTransactionTimeout:          int32(0), // none
 
-		flightsql.SqlInfoDDLCatalog:                              false,
-		flightsql.SqlInfoDDLSchema:                               true,
-		flightsql.SqlInfoDDLTable:                                true,
-		flightsql.SqlInfoIdentifierCase:                          int32(flightsql.SqlCaseSensitivityCaseInsensitive),
-		flightsql.SqlInfoQuotedIdentifierCase:                    int32(flightsql.SqlCaseSensitivityCaseInsensitive),
-		flightsql.SqlInfoIdentifierQuoteChar:                     `"`,
-		flightsql.SqlInfoAllTablesAreASelectable:                 true,
-		flightsql.SqlInfoNullOrdering:                            int32(flightsql.SqlNullOrderingSortAtEnd),
-		flightsql.SqlInfoKeywords:                                keywords,
-		flightsql.SqlInfoNumericFunctions:                        []string{"abs", "ceil", "exp", "floor", "greatest", "least", "ln", "log10", "log2", "mod", "pi", "power", "random", "round", "sign", "sqrt", "trunc"},
-		flightsql.SqlInfoStringFunctions:                         []string{"chr", "concat", "contains", "left", "length", "lower", "lpad", "ltrim", "regexp_extract", "regexp_matches", "regexp_replace", "repeat", "replace", "reverse", "right", "rpad", "rtrim", "split_part", "strpos", "substring", "trim", "upper"},
-		flightsql.SqlInfoSystemFunctions:                         []string{"current_database", "current_schema", "generate", "count_tokens", "version"},
-		flightsql.SqlInfoDateTimeFunctions:                       []string{"current_date", "date_add", "date_diff", "date_part", "date_trunc", "extract", "now", "strftime", "strptime"},
-		flightsql.SqlInfoSearchStringEscape:                      `\`,
-		flightsql.SqlInfoExtraNameChars:                          "",
-		flightsql.SqlInfoSupportsColumnAliasing:                  true,
-		flightsql.SqlInfoNullPlusNullIsNull:                      true,
-		flightsql.SqlInfoSupportsTableCorrelationNames:           true,
-		flightsql.SqlInfoSupportsDifferentTableCorrelationNames:  false,
-		flightsql.SqlInfoSupportsExpressionsInOrderBy:            true,
-		flightsql.SqlInfoSupportsOrderByUnrelated:                true,
-		flightsql.SqlInfoSupportedGroupBy:                        bits(int32(pb.SqlSupportedGroupBy_SQL_GROUP_BY_UNRELATED), int32(pb.SqlSupportedGroupBy_SQL_GROUP_BY_BEYOND_SELECT)),
-		flightsql.SqlInfoSupportsLikeEscapeClause:                true,
-		flightsql.SqlInfoSupportsNonNullableColumns:              true,
-		flightsql.SqlInfoSupportedGrammar:                        bits(int32(pb.SupportedSqlGrammar_SQL_MINIMUM_GRAMMAR), int32(pb.SupportedSqlGrammar_SQL_CORE_GRAMMAR)),
-		flightsql.SqlInfoANSI92SupportedLevel:                    bits(int32(pb.SupportedAnsi92SqlGrammarLevel_ANSI92_ENTRY_SQL)),
-		flightsql.SqlInfoSupportsIntegrityEnhancementFacility:    true,
-		flightsql.SqlInfoOuterJoinsSupportLevel:                  bits(int32(pb.SqlOuterJoinsSupportLevel_SQL_FULL_OUTER_JOINS)),
-		flightsql.SqlInfoSchemaTerm:                              "schema",
-		flightsql.SqlInfoProcedureTerm:                           "function",
-		flightsql.SqlInfoCatalogTerm:                             "database",
-		flightsql.SqlInfoCatalogAtStart:                          true,
-		flightsql.SqlInfoSchemasSupportedActions:                 everywhere,
-		flightsql.SqlInfoCatalogsSupportedActions:                everywhere,
-		flightsql.SqlInfoSupportedPositionedCommands:             int32(0),
-		flightsql.SqlInfoSelectForUpdateSupported:                false,
-		flightsql.SqlInfoStoredProceduresSupported:               false,
-		flightsql.SqlInfoSupportedSubqueries:                     bits(int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_COMPARISONS), int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_EXISTS), int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_INS), int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_QUANTIFIEDS)),
-		flightsql.SqlInfoCorrelatedSubqueriesSupported:           true,
-		flightsql.SqlInfoSupportedUnions:                         bits(int32(pb.SqlSupportedUnions_SQL_UNION), int32(pb.SqlSupportedUnions_SQL_UNION_ALL)),
-		flightsql.SqlInfoMaxConnections:                          int64(maxSessions),
-		flightsql.SqlInfoDefaultTransactionIsolation:             int32(pb.SqlTransactionIsolationLevel_SQL_TRANSACTION_REPEATABLE_READ),
-		flightsql.SqlInfoTransactionsSupported:                   true,
-		flightsql.SqlInfoSupportedTransactionsIsolationlevels:    bits(int32(pb.SqlTransactionIsolationLevel_SQL_TRANSACTION_REPEATABLE_READ)),
-		flightsql.SqlInfoDataDefinitionCausesTransactionCommit:   false,
-		flightsql.SqlInfoDataDefinitionsInTransactionsIgnored:    false,
-		flightsql.SqlInfoSupportedResultSetTypes:                 bits(int32(pb.SqlSupportedResultSetType_SQL_RESULT_SET_TYPE_FORWARD_ONLY)),
-		flightsql.SqlInfoBatchUpdatesSupported:                   true,
-		flightsql.SqlInfoSavePointsSupported:                     false,
-		flightsql.SqlInfoNamedParametersSupported:                true,
-		flightsql.SqlInfoLocatorsUpdateCopy:                      true,
-		flightsql.SqlInfoStoredFunctionsUsingCallSyntaxSupported: false,
+		flightsql.SqlInfoDDLCatalog:                                          false,
+		flightsql.SqlInfoDDLSchema:                                           true,
+		flightsql.SqlInfoDDLTable:                                            true,
+		flightsql.SqlInfoIdentifierCase:                                      int32(flightsql.SqlCaseSensitivityCaseInsensitive),
+		flightsql.SqlInfoQuotedIdentifierCase:                                int32(flightsql.SqlCaseSensitivityCaseInsensitive),
+		flightsql.SqlInfoIdentifierQuoteChar:                                 `"`,
+		flightsql.SqlInfoAllTablesAreASelectable:                             true,
+		flightsql.SqlInfoNullOrdering:                                        int32(flightsql.SqlNullOrderingSortAtEnd),
+		flightsql.SqlInfoKeywords:                                            keywords,
+		flightsql.SqlInfoNumericFunctions:                                    []string{"abs", "ceil", "exp", "floor", "greatest", "least", "ln", "log10", "log2", "mod", "pi", "power", "random", "round", "sign", "sqrt", "trunc"},
+		flightsql.SqlInfoStringFunctions:                                     []string{"chr", "concat", "contains", "left", "length", "lower", "lpad", "ltrim", "regexp_extract", "regexp_matches", "regexp_replace", "repeat", "replace", "reverse", "right", "rpad", "rtrim", "split_part", "strpos", "substring", "trim", "upper"},
+		flightsql.SqlInfoSystemFunctions:                                     []string{"current_database", "current_schema", "generate", "count_tokens", "version"},
+		flightsql.SqlInfoDateTimeFunctions:                                   []string{"current_date", "date_add", "date_diff", "date_part", "date_trunc", "extract", "now", "strftime", "strptime"},
+		flightsql.SqlInfoSearchStringEscape:                                  `\`,
+		flightsql.SqlInfoExtraNameChars:                                      "",
+		flightsql.SqlInfoSupportsColumnAliasing:                              true,
+		flightsql.SqlInfoNullPlusNullIsNull:                                  true,
+		flightsql.SqlInfoSupportsTableCorrelationNames:                       true,
+		flightsql.SqlInfoSupportsDifferentTableCorrelationNames:              false,
+		flightsql.SqlInfoSupportsExpressionsInOrderBy:                        true,
+		flightsql.SqlInfoSupportsOrderByUnrelated:                            true,
+		flightsql.SqlInfoSupportedGroupBy:                                    bits(int32(pb.SqlSupportedGroupBy_SQL_GROUP_BY_UNRELATED), int32(pb.SqlSupportedGroupBy_SQL_GROUP_BY_BEYOND_SELECT)),
+		flightsql.SqlInfoSupportsLikeEscapeClause:                            true,
+		flightsql.SqlInfoSupportsNonNullableColumns:                          true,
+		flightsql.SqlInfoSupportedGrammar:                                    bits(int32(pb.SupportedSqlGrammar_SQL_MINIMUM_GRAMMAR), int32(pb.SupportedSqlGrammar_SQL_CORE_GRAMMAR)),
+		flightsql.SqlInfoANSI92SupportedLevel:                                bits(int32(pb.SupportedAnsi92SqlGrammarLevel_ANSI92_ENTRY_SQL)),
+		flightsql.SqlInfoSupportsIntegrityEnhancementFacility:                true,
+		flightsql.SqlInfoOuterJoinsSupportLevel:                              outerJoins,
+		flightsql.SqlInfoSchemaTerm:                                          "schema",
+		flightsql.SqlInfoProcedureTerm:                                       "function",
+		flightsql.SqlInfoCatalogTerm:                                         "database",
+		flightsql.SqlInfoCatalogAtStart:                                      true,
+		flightsql.SqlInfoSupportsConvert:                                     map[int32][]int32{}, // CAST is the way, there is no function CONVERT
+		flightsql.SqlInfoSchemasSupportedActions:                             qualifiedIn,
+		flightsql.SqlInfoCatalogsSupportedActions:                            qualifiedIn,
+		flightsql.SqlInfoSupportedPositionedCommands:                         int32(0),
+		flightsql.SqlInfoSelectForUpdateSupported:                            false,
+		flightsql.SqlInfoStoredProceduresSupported:                           false,
+		flightsql.SqlInfoSupportedSubqueries:                                 bits(int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_COMPARISONS), int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_EXISTS), int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_INS), int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_QUANTIFIEDS)),
+		flightsql.SqlInfoCorrelatedSubqueriesSupported:                       true,
+		flightsql.SqlInfoSupportedUnions:                                     bits(int32(pb.SqlSupportedUnions_SQL_UNION), int32(pb.SqlSupportedUnions_SQL_UNION_ALL)),
+		flightsql.SqlInfoMaxConnections:                                      int64(maxSessions),
+		flightsql.SqlInfoDefaultTransactionIsolation:                         int32(pb.SqlTransactionIsolationLevel_SQL_TRANSACTION_REPEATABLE_READ),
+		flightsql.SqlInfoTransactionsSupported:                               true,
+		flightsql.SqlInfoSupportedTransactionsIsolationlevels:                bits(int32(pb.SqlTransactionIsolationLevel_SQL_TRANSACTION_REPEATABLE_READ)),
+		flightsql.SqlInfoDataDefinitionCausesTransactionCommit:               false,
+		flightsql.SqlInfoDataDefinitionsInTransactionsIgnored:                false,
+		flightsql.SqlInfoSupportedResultSetTypes:                             bits(int32(pb.SqlSupportedResultSetType_SQL_RESULT_SET_TYPE_FORWARD_ONLY)),
+		flightsql.SqlInfoSupportedConcurrenciesForResultSetUnspecified:       int32(0),
+		flightsql.SqlInfoSupportedConcurrenciesForResultSetForwardOnly:       bits(int32(pb.SqlSupportedResultSetConcurrency_SQL_RESULT_SET_CONCURRENCY_READ_ONLY)),
+		flightsql.SqlInfoSupportedConcurrenciesForResultSetScrollSensitive:   int32(0),
+		flightsql.SqlInfoSupportedConcurrenciesForResultSetScrollInsensitive: int32(0),
+		flightsql.SqlInfoMaxRowSizeIncludesBlobs:                             true,
+		flightsql.SqlInfoBatchUpdatesSupported:                               true,
+		flightsql.SqlInfoSavePointsSupported:                                 false,
+		flightsql.SqlInfoNamedParametersSupported:                            true,
+		flightsql.SqlInfoLocatorsUpdateCopy:                                  true,
+		flightsql.SqlInfoStoredFunctionsUsingCallSyntaxSupported:             false,
 	}
+	for _, id := range unlimited {
+		facts[id] = int64(0)
+	}
+	return facts
 }
 
-// everywhere: schema and catalog names may stand in definitions, statements and
-// privilege commands alike.
-const everywhere = int32(1<<pb.SqlSupportedElementActions_SQL_ELEMENT_IN_PROCEDURE_CALLS |
-	1<<pb.SqlSupportedElementActions_SQL_ELEMENT_IN_INDEX_DEFINITIONS |
-	1<<pb.SqlSupportedElementActions_SQL_ELEMENT_IN_PRIVILEGE_DEFINITIONS)
+// unlimited are the sizes without a limit of their own. JDBC's driver wants every
+// one told, and reads 0 as none or not known.
+var unlimited = []flightsql.SqlInfo{
+	flightsql.SqlInfoMaxBinaryLiteralLen, flightsql.SqlInfoMaxCharLiteralLen, flightsql.SqlInfoMaxColumnNameLen,
+	flightsql.SqlInfoMaxColumnsInGroupBy, flightsql.SqlInfoMaxColumnsInIndex, flightsql.SqlInfoMaxColumnsInOrderBy,
+	flightsql.SqlInfoMaxColumnsInSelect, flightsql.SqlInfoMaxColumnsInTable, flightsql.SqlInfoMaxCursorNameLen,
+	flightsql.SqlInfoMaxIndexLen, flightsql.SqlInfoDBSchemaNameLen, flightsql.SqlInfoMaxProcedureNameLen,
+	flightsql.SqlInfoMaxCatalogNameLen, flightsql.SqlInfoMaxRowSize, flightsql.SqlInfoMaxStatementLen,
+	flightsql.SqlInfoMaxStatements, flightsql.SqlInfoMaxTableNameLen, flightsql.SqlInfoMaxTablesInSelect,
+	flightsql.SqlInfoMaxUsernameLen,
+}
+
+// outerJoins: the protocol says an ordinal, its JDBC driver reads a bit mask and
+// asks for each level.
+const outerJoins = int32(1<<pb.SqlOuterJoinsSupportLevel_SQL_LIMITED_OUTER_JOINS | 1<<pb.SqlOuterJoinsSupportLevel_SQL_FULL_OUTER_JOINS)
+
+// qualifiedIn are the statements where names of schemas and catalogs may stand;
+// there are no privileges.
+const qualifiedIn = int32(1<<pb.SqlSupportedElementActions_SQL_ELEMENT_IN_PROCEDURE_CALLS |
+	1<<pb.SqlSupportedElementActions_SQL_ELEMENT_IN_INDEX_DEFINITIONS)
 
 // keywords are those beyond SQL:2003 that JDBC tools should know of.
 var keywords = []string{"ANTI", "ASOF", "ATTACH", "DESCRIBE", "DETACH", "EXCLUDE", "ILIKE", "LIMIT", "MACRO", "MODEL", "ADAPTER", "PIVOT", "POSITIONAL", "PRAGMA", "QUALIFY", "REPLACE", "SEMI", "SHOW", "SUMMARIZE", "UNPIVOT"}

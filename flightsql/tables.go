@@ -55,17 +55,17 @@ func (q lookup) schemas(cmd *pb.CommandGetDbSchemas) (arrow.RecordBatch, error) 
 			AND schema_name NOT IN ('information_schema', 'pg_catalog')
 			AND ($1::VARCHAR IS NULL OR database_name = $1::VARCHAR)
 			AND ($2::VARCHAR IS NULL OR schema_name LIKE $2::VARCHAR ESCAPE '\')
-		ORDER BY ALL`, optional(cmd.Catalog), optional(cmd.DbSchemaFilterPattern))
+		ORDER BY ALL`, optional(cmd.Catalog), pattern(cmd.DbSchemaFilterPattern))
 }
 
 func (q lookup) tables(cmd *pb.CommandGetTables) (arrow.RecordBatch, error) {
-	return q.query(schema_ref.Tables, relations+`SELECT c, s, t, kind FROM relations`+relationFilter+`ORDER BY kind, c, s, t`,
+	return q.query(schema_ref.Tables, relations+`SELECT c, s, t, kind FROM relations`+relationFilter+`ORDER BY c, s, t, kind`,
 		tableFilters(cmd)...)
 }
 
 func tableFilters(cmd *pb.CommandGetTables) []any {
 	types := append([]string{}, cmd.GetTableTypes()...) // never nil: an empty list is no filter
-	return []any{optional(cmd.Catalog), optional(cmd.DbSchemaFilterPattern), optional(cmd.TableNameFilterPattern), types}
+	return []any{optional(cmd.Catalog), pattern(cmd.DbSchemaFilterPattern), pattern(cmd.TableNameFilterPattern), types}
 }
 
 // columnRow is what DuckDB's catalog says of a column beyond its Arrow type.
@@ -188,6 +188,6 @@ func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`
 func (s *service) tableTypes() arrow.RecordBatch {
 	b := array.NewRecordBuilder(s.mem, schema_ref.TableTypes)
 	defer b.Release()
-	b.Field(0).(*array.StringBuilder).AppendValues([]string{typeTable, typeTemporary, typeView}, nil)
+	b.Field(0).(*array.StringBuilder).AppendValues([]string{typeTemporary, typeTable, typeView}, nil) // ordered
 	return b.NewRecordBatch()
 }

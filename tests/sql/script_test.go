@@ -136,10 +136,11 @@ func (st step) run(ctx context.Context, c conn) error {
 		}
 		return st.compare(rows)
 	case statementCount:
-		if n, err := c.update(ctx, st.sql); err != nil || n != st.count {
-			return fmt.Errorf("%d rows changed, want %d (error: %v)", n, st.count, err)
+		n, err := c.update(ctx, st.sql)
+		if err == nil && n != st.count {
+			err = fmt.Errorf("%d rows changed, want %d", n, st.count)
 		}
-		return nil
+		return err
 	}
 	err := c.exec(ctx, st.sql)
 	if st.kind == statementOK {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 )
 
 // table is a result: its columns' types, and its rows as text.
@@ -14,8 +15,9 @@ type table struct {
 }
 
 type cell struct {
-	text string
-	null bool
+	text    string // as Arrow writes it
+	decimal string // of a decimal, with all of its digits
+	null    bool
 }
 
 // read adds a stream's rows.
@@ -36,6 +38,9 @@ func (r *table) read(rd interface {
 			for j, c := range rec.Columns() {
 				text := strings.Clone(c.ValueStr(i)) // it lies in the batch
 				row[j] = cell{text: strings.ReplaceAll(text, "\n", `\n`), null: c.IsNull(i)}
+				if d, ok := c.(*array.Decimal128); ok && !row[j].null {
+					row[j].decimal = d.Value(i).ToString(d.DataType().(arrow.DecimalType).GetScale())
+				}
 			}
 			r.rows = append(r.rows, row)
 		}
@@ -57,6 +62,8 @@ func (r *table) logic() []string {
 			return "NULL"
 		case c.text == "":
 			return "(empty)"
+		case c.decimal != "":
+			return c.decimal
 		}
 		return c.text
 	})

@@ -22,8 +22,6 @@ var expected = map[string]string{
 	"TestSqlIngestReplace":      noIngest,
 	"TestSqlIngestCreateAppend": noIngest,
 	"TestSqlIngestErrors":       noIngest,
-	"TestSQLPrepareSelectParams": "rows of parameters are executions of their own: where the statement leaves a parameter's type open, " +
-		"a NULL in a later row is an INTEGER to DuckDB, and the result's type no longer that of the first row",
 }
 
 // noIngest: the server has bulk ingestion, and arrow-go's client of Flight SQL

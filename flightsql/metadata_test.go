@@ -18,7 +18,7 @@ import (
 func catalogClient(t *testing.T) *client.Client {
 	t.Helper()
 	cl := dial(t, serve(t, flightsql.Options{Version: "1.2.3"}))
-	update(t, cl, `CREATE TABLE parent (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL, price DECIMAL(10, 2));
+	update(t, cl, `CREATE SEQUENCE ids; CREATE TABLE parent (id INTEGER PRIMARY KEY DEFAULT nextval('ids'), name VARCHAR NOT NULL, price DECIMAL(10, 2));
 		COMMENT ON COLUMN parent.name IS 'what it is called';
 		CREATE TABLE child (id INTEGER PRIMARY KEY, parent_id INTEGER REFERENCES parent (id));
 		CREATE VIEW names AS SELECT name FROM parent;
@@ -113,6 +113,11 @@ func TestTableSchema(t *testing.T) {
 		}
 	}
 	name, price := schema.Field(1), schema.Field(2)
+	for field, counted := range map[*arrow.Field]bool{p(schema.Field(0)): true, &name: false} {
+		if auto, _ := (&client.ColumnMetadata{Data: &field.Metadata}).IsAutoIncrement(); auto != counted {
+			t.Errorf("%s counts up by itself: %v", field.Name, auto)
+		}
+	}
 	if remarks, _ := (&client.ColumnMetadata{Data: &name.Metadata}).Remarks(); remarks != "what it is called" {
 		t.Errorf("remarks %q", remarks)
 	}

@@ -120,9 +120,11 @@ func (s script) run(t *testing.T, path string, connect func() conn) {
 		if conns[st.con] == nil {
 			conns[st.con] = connect()
 		}
-		if err := st.run(t.Context(), conns[st.con]); err != nil {
-			t.Errorf("%s:%d: %v\n%s", path, st.line, err, st.sql)
-		}
+		t.Run(fmt.Sprint("line ", st.line), func(t *testing.T) {
+			if err := st.run(t.Context(), conns[st.con]); err != nil {
+				t.Errorf("%s:%d: %v\n%s", path, st.line, err, st.sql)
+			}
+		})
 	}
 }
 

@@ -137,12 +137,12 @@ def client_rows(names: dict[str, str], folder: Path) -> list[tuple[str, str, str
         title, packages = CLIENTS.get(path.stem, (None, None))
         if title is None:
             tree = ast.parse(path.read_text())
-            title = re.split(r"[,.:;\n]", ast.get_docstring(tree) or path.stem)[0]
+            title = re.split(r"[,:;\n]|\.(?:\s|$)", ast.get_docstring(tree) or path.stem)[0]
             imported = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
             imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
             tops = {i.partition(".")[0].lower() for i in imported} - {"pytest"}
             packages = [n for n in names if n.lower().replace("-", "_") in tops]
-        rows.append((title, ", ".join(f"{p} {{{p}}}" for p in packages if p in names), rf"py clients\.{path.stem}\."))
+        rows.append((title, ", ".join(f"{p} {{{p}}}" for p in packages if p in names) or "none", rf"py clients\.{path.stem}\."))
     return rows
 
 

@@ -22,7 +22,7 @@ func (s *service) info() map[flightsql.SqlInfo]any {
 	if version == "" {
 		version = "0.0.0-dev"
 	}
-	facts := map[flightsql.SqlInfo]any{
+	return complete(map[flightsql.SqlInfo]any{
 		flightsql.SqlInfoFlightSqlServerName:                        productName,
 		flightsql.SqlInfoFlightSqlServerVersion:                     version,
 		flightsql.SqlInfoFlightSqlServerArrowVersion:                arrow.PkgVersion,
@@ -36,81 +36,76 @@ func (s *service) info() map[flightsql.SqlInfo]any {
 		flightsql.SqlInfoFlightSqlServerStatementTimeout:            int32(0), // none
 		flightsql.SqlInfoFlightSqlServerTransactionTimeout:          int32(0), // none
 
-		flightsql.SqlInfoDDLCatalog:                                          false,
-		flightsql.SqlInfoDDLSchema:                                           true,
-		flightsql.SqlInfoDDLTable:                                            true,
-		flightsql.SqlInfoIdentifierCase:                                      int32(flightsql.SqlCaseSensitivityCaseInsensitive),
-		flightsql.SqlInfoQuotedIdentifierCase:                                int32(flightsql.SqlCaseSensitivityCaseInsensitive),
-		flightsql.SqlInfoIdentifierQuoteChar:                                 `"`,
-		flightsql.SqlInfoAllTablesAreASelectable:                             true,
-		flightsql.SqlInfoNullOrdering:                                        int32(flightsql.SqlNullOrderingSortAtEnd),
-		flightsql.SqlInfoKeywords:                                            keywords,
-		flightsql.SqlInfoNumericFunctions:                                    []string{"abs", "ceil", "exp", "floor", "greatest", "least", "ln", "log10", "log2", "mod", "pi", "power", "random", "round", "sign", "sqrt", "trunc"},
-		flightsql.SqlInfoStringFunctions:                                     []string{"chr", "concat", "contains", "left", "length", "lower", "lpad", "ltrim", "regexp_extract", "regexp_matches", "regexp_replace", "repeat", "replace", "reverse", "right", "rpad", "rtrim", "split_part", "strpos", "substring", "trim", "upper"},
-		flightsql.SqlInfoSystemFunctions:                                     []string{"current_database", "current_schema", "generate", "count_tokens", "version"},
-		flightsql.SqlInfoDateTimeFunctions:                                   []string{"current_date", "date_add", "date_diff", "date_part", "date_trunc", "extract", "now", "strftime", "strptime"},
-		flightsql.SqlInfoSearchStringEscape:                                  `\`,
-		flightsql.SqlInfoExtraNameChars:                                      "",
-		flightsql.SqlInfoSupportsColumnAliasing:                              true,
-		flightsql.SqlInfoNullPlusNullIsNull:                                  true,
-		flightsql.SqlInfoSupportsTableCorrelationNames:                       true,
-		flightsql.SqlInfoSupportsDifferentTableCorrelationNames:              false,
-		flightsql.SqlInfoSupportsExpressionsInOrderBy:                        true,
-		flightsql.SqlInfoSupportsOrderByUnrelated:                            true,
-		flightsql.SqlInfoSupportedGroupBy:                                    bits(int32(pb.SqlSupportedGroupBy_SQL_GROUP_BY_UNRELATED), int32(pb.SqlSupportedGroupBy_SQL_GROUP_BY_BEYOND_SELECT)),
-		flightsql.SqlInfoSupportsLikeEscapeClause:                            true,
-		flightsql.SqlInfoSupportsNonNullableColumns:                          true,
-		flightsql.SqlInfoSupportedGrammar:                                    bits(int32(pb.SupportedSqlGrammar_SQL_MINIMUM_GRAMMAR), int32(pb.SupportedSqlGrammar_SQL_CORE_GRAMMAR)),
-		flightsql.SqlInfoANSI92SupportedLevel:                                bits(int32(pb.SupportedAnsi92SqlGrammarLevel_ANSI92_ENTRY_SQL)),
-		flightsql.SqlInfoSupportsIntegrityEnhancementFacility:                true,
-		flightsql.SqlInfoOuterJoinsSupportLevel:                              outerJoins,
-		flightsql.SqlInfoSchemaTerm:                                          "schema",
-		flightsql.SqlInfoProcedureTerm:                                       "function",
-		flightsql.SqlInfoCatalogTerm:                                         "database",
-		flightsql.SqlInfoCatalogAtStart:                                      true,
-		flightsql.SqlInfoSupportsConvert:                                     map[int32][]int32{}, // CAST is the way, there is no function CONVERT
-		flightsql.SqlInfoSchemasSupportedActions:                             qualifiedIn,
-		flightsql.SqlInfoCatalogsSupportedActions:                            qualifiedIn,
-		flightsql.SqlInfoSupportedPositionedCommands:                         int32(0),
-		flightsql.SqlInfoSelectForUpdateSupported:                            false,
-		flightsql.SqlInfoStoredProceduresSupported:                           false,
-		flightsql.SqlInfoSupportedSubqueries:                                 bits(int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_COMPARISONS), int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_EXISTS), int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_INS), int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_QUANTIFIEDS)),
-		flightsql.SqlInfoCorrelatedSubqueriesSupported:                       true,
-		flightsql.SqlInfoSupportedUnions:                                     bits(int32(pb.SqlSupportedUnions_SQL_UNION), int32(pb.SqlSupportedUnions_SQL_UNION_ALL)),
-		flightsql.SqlInfoMaxConnections:                                      int64(maxSessions),
-		flightsql.SqlInfoDefaultTransactionIsolation:                         int32(pb.SqlTransactionIsolationLevel_SQL_TRANSACTION_REPEATABLE_READ),
-		flightsql.SqlInfoTransactionsSupported:                               true,
-		flightsql.SqlInfoSupportedTransactionsIsolationlevels:                bits(int32(pb.SqlTransactionIsolationLevel_SQL_TRANSACTION_REPEATABLE_READ)),
-		flightsql.SqlInfoDataDefinitionCausesTransactionCommit:               false,
-		flightsql.SqlInfoDataDefinitionsInTransactionsIgnored:                false,
-		flightsql.SqlInfoSupportedResultSetTypes:                             bits(int32(pb.SqlSupportedResultSetType_SQL_RESULT_SET_TYPE_FORWARD_ONLY)),
-		flightsql.SqlInfoSupportedConcurrenciesForResultSetUnspecified:       int32(0),
-		flightsql.SqlInfoSupportedConcurrenciesForResultSetForwardOnly:       bits(int32(pb.SqlSupportedResultSetConcurrency_SQL_RESULT_SET_CONCURRENCY_READ_ONLY)),
-		flightsql.SqlInfoSupportedConcurrenciesForResultSetScrollSensitive:   int32(0),
-		flightsql.SqlInfoSupportedConcurrenciesForResultSetScrollInsensitive: int32(0),
-		flightsql.SqlInfoMaxRowSizeIncludesBlobs:                             true,
-		flightsql.SqlInfoBatchUpdatesSupported:                               true,
-		flightsql.SqlInfoSavePointsSupported:                                 false,
-		flightsql.SqlInfoNamedParametersSupported:                            true,
-		flightsql.SqlInfoLocatorsUpdateCopy:                                  true,
-		flightsql.SqlInfoStoredFunctionsUsingCallSyntaxSupported:             false,
-	}
-	for _, id := range unlimited {
-		facts[id] = int64(0)
-	}
-	return facts
+		flightsql.SqlInfoDDLCatalog:                              false,
+		flightsql.SqlInfoDDLSchema:                               true,
+		flightsql.SqlInfoDDLTable:                                true,
+		flightsql.SqlInfoIdentifierCase:                          int32(flightsql.SqlCaseSensitivityCaseInsensitive),
+		flightsql.SqlInfoQuotedIdentifierCase:                    int32(flightsql.SqlCaseSensitivityCaseInsensitive),
+		flightsql.SqlInfoIdentifierQuoteChar:                     `"`,
+		flightsql.SqlInfoAllTablesAreASelectable:                 true,
+		flightsql.SqlInfoNullOrdering:                            int32(flightsql.SqlNullOrderingSortAtEnd),
+		flightsql.SqlInfoKeywords:                                keywords,
+		flightsql.SqlInfoNumericFunctions:                        []string{"abs", "ceil", "exp", "floor", "greatest", "least", "ln", "log10", "log2", "mod", "pi", "power", "random", "round", "sign", "sqrt", "trunc"},
+		flightsql.SqlInfoStringFunctions:                         []string{"chr", "concat", "contains", "left", "length", "lower", "lpad", "ltrim", "regexp_extract", "regexp_matches", "regexp_replace", "repeat", "replace", "reverse", "right", "rpad", "rtrim", "split_part", "strpos", "substring", "trim", "upper"},
+		flightsql.SqlInfoSystemFunctions:                         []string{"current_database", "current_schema", "generate", "count_tokens", "version"},
+		flightsql.SqlInfoDateTimeFunctions:                       []string{"current_date", "date_add", "date_diff", "date_part", "date_trunc", "extract", "now", "strftime", "strptime"},
+		flightsql.SqlInfoSearchStringEscape:                      `\`,
+		flightsql.SqlInfoExtraNameChars:                          "",
+		flightsql.SqlInfoSupportsColumnAliasing:                  true,
+		flightsql.SqlInfoNullPlusNullIsNull:                      true,
+		flightsql.SqlInfoSupportsTableCorrelationNames:           true,
+		flightsql.SqlInfoSupportsDifferentTableCorrelationNames:  false,
+		flightsql.SqlInfoSupportsExpressionsInOrderBy:            true,
+		flightsql.SqlInfoSupportsOrderByUnrelated:                true,
+		flightsql.SqlInfoSupportedGroupBy:                        bits(int32(pb.SqlSupportedGroupBy_SQL_GROUP_BY_UNRELATED), int32(pb.SqlSupportedGroupBy_SQL_GROUP_BY_BEYOND_SELECT)),
+		flightsql.SqlInfoSupportsLikeEscapeClause:                true,
+		flightsql.SqlInfoSupportsNonNullableColumns:              true,
+		flightsql.SqlInfoSupportedGrammar:                        bits(int32(pb.SupportedSqlGrammar_SQL_MINIMUM_GRAMMAR), int32(pb.SupportedSqlGrammar_SQL_CORE_GRAMMAR)),
+		flightsql.SqlInfoANSI92SupportedLevel:                    bits(int32(pb.SupportedAnsi92SqlGrammarLevel_ANSI92_ENTRY_SQL)),
+		flightsql.SqlInfoSupportsIntegrityEnhancementFacility:    true,
+		flightsql.SqlInfoOuterJoinsSupportLevel:                  outerJoins,
+		flightsql.SqlInfoSchemaTerm:                              "schema",
+		flightsql.SqlInfoProcedureTerm:                           "function",
+		flightsql.SqlInfoCatalogTerm:                             "database",
+		flightsql.SqlInfoCatalogAtStart:                          true,
+		flightsql.SqlInfoSchemasSupportedActions:                 qualifiedIn,
+		flightsql.SqlInfoCatalogsSupportedActions:                qualifiedIn,
+		flightsql.SqlInfoSupportedPositionedCommands:             int32(0),
+		flightsql.SqlInfoSelectForUpdateSupported:                false,
+		flightsql.SqlInfoStoredProceduresSupported:               false,
+		flightsql.SqlInfoSupportedSubqueries:                     bits(int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_COMPARISONS), int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_EXISTS), int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_INS), int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_QUANTIFIEDS)),
+		flightsql.SqlInfoCorrelatedSubqueriesSupported:           true,
+		flightsql.SqlInfoSupportedUnions:                         bits(int32(pb.SqlSupportedUnions_SQL_UNION), int32(pb.SqlSupportedUnions_SQL_UNION_ALL)),
+		flightsql.SqlInfoMaxConnections:                          int64(s.opt.Sessions),
+		flightsql.SqlInfoDefaultTransactionIsolation:             int32(pb.SqlTransactionIsolationLevel_SQL_TRANSACTION_REPEATABLE_READ),
+		flightsql.SqlInfoTransactionsSupported:                   true,
+		flightsql.SqlInfoSupportedTransactionsIsolationlevels:    bits(int32(pb.SqlTransactionIsolationLevel_SQL_TRANSACTION_REPEATABLE_READ)),
+		flightsql.SqlInfoDataDefinitionCausesTransactionCommit:   false,
+		flightsql.SqlInfoDataDefinitionsInTransactionsIgnored:    false,
+		flightsql.SqlInfoSupportedResultSetTypes:                 bits(int32(pb.SqlSupportedResultSetType_SQL_RESULT_SET_TYPE_FORWARD_ONLY)),
+		flightsql.SqlInfoBatchUpdatesSupported:                   true,
+		flightsql.SqlInfoSavePointsSupported:                     false,
+		flightsql.SqlInfoNamedParametersSupported:                true,
+		flightsql.SqlInfoLocatorsUpdateCopy:                      true,
+		flightsql.SqlInfoStoredFunctionsUsingCallSyntaxSupported: false,
+	})
 }
 
-// unlimited are the sizes without a limit of their own. JDBC's driver wants every
-// one told, and reads 0 as none or not known.
-var unlimited = []flightsql.SqlInfo{
-	flightsql.SqlInfoMaxBinaryLiteralLen, flightsql.SqlInfoMaxCharLiteralLen, flightsql.SqlInfoMaxColumnNameLen,
-	flightsql.SqlInfoMaxColumnsInGroupBy, flightsql.SqlInfoMaxColumnsInIndex, flightsql.SqlInfoMaxColumnsInOrderBy,
-	flightsql.SqlInfoMaxColumnsInSelect, flightsql.SqlInfoMaxColumnsInTable, flightsql.SqlInfoMaxCursorNameLen,
-	flightsql.SqlInfoMaxIndexLen, flightsql.SqlInfoDBSchemaNameLen, flightsql.SqlInfoMaxProcedureNameLen,
-	flightsql.SqlInfoMaxCatalogNameLen, flightsql.SqlInfoMaxRowSize, flightsql.SqlInfoMaxStatementLen,
-	flightsql.SqlInfoMaxStatements, flightsql.SqlInfoMaxTableNameLen, flightsql.SqlInfoMaxTablesInSelect,
-	flightsql.SqlInfoMaxUsernameLen,
+// complete adds what else the protocol lists: JDBC's driver fails where a fact is
+// missing that it asks for. Sizes have no limit of their own, which is 0.
+func complete(facts map[flightsql.SqlInfo]any) map[flightsql.SqlInfo]any {
+	for id := flightsql.SqlInfoMaxBinaryLiteralLen; id <= flightsql.SqlInfoMaxUsernameLen; id++ {
+		if _, ok := facts[id]; !ok {
+			facts[id] = int64(0)
+		}
+	}
+	facts[flightsql.SqlInfoMaxRowSizeIncludesBlobs] = true
+	facts[flightsql.SqlInfoSupportsConvert] = map[int32][]int32{} // CAST is the way, there is no function CONVERT
+	facts[flightsql.SqlInfoSupportedConcurrenciesForResultSetUnspecified] = int32(0)
+	facts[flightsql.SqlInfoSupportedConcurrenciesForResultSetForwardOnly] = bits(int32(pb.SqlSupportedResultSetConcurrency_SQL_RESULT_SET_CONCURRENCY_READ_ONLY))
+	facts[flightsql.SqlInfoSupportedConcurrenciesForResultSetScrollSensitive] = int32(0)
+	facts[flightsql.SqlInfoSupportedConcurrenciesForResultSetScrollInsensitive] = int32(0)
+	return facts
 }
 
 // outerJoins: the protocol says an ordinal, its JDBC driver reads a bit mask and

@@ -154,12 +154,12 @@ def table(rows: list[Row]) -> str:
         reasons = defaultdict(list)
         for c in row.cases:
             if c.outcome in ("xfail", "skip"):
-                reasons[c.reason].append(re.split(r"[ ./]", c.name.partition("(")[0].strip())[-1])
+                reasons[c.reason].append(re.split(r"[ ./]", c.name.partition("[")[0])[-1])  # without parameters
         if reasons:
             lines += ["", f"{row.suite}:", ""]
         for reason, tests in reasons.items():
             told = row.suite != "JDBC"  # there the line has both
-            lines.append(f"- {', '.join(f'`{t}`' for t in sorted(tests)) + ': ' if told else ''}{' '.join(reason.split())}")
+            lines.append(f"- {', '.join(f'`{t}`' for t in sorted(set(tests))) + ': ' if told else ''}{' '.join(reason.split())}")
     return "\n".join(lines)
 
 

@@ -54,6 +54,15 @@ def test_python_outcomes_and_jdbc_lines(script, tmp_path):
     assert have == [("py", "pass"), ("py", "xfail"), ("py", "fail"), ("py", "skip"), ("jdbc", "pass"), ("jdbc", "xfail"), ("jdbc", "fail")]
 
 
+def test_reasons_name_their_tests(script):
+    row = script.Row("s", "c 1", [
+        script.Case("py clients.test_a.TestA.test_x[VALUES (1)-Err]", "xfail", "the driver's"), script.Case("py clients.test_a.test_x[b.c]", "xfail", "the driver's"),
+        script.Case("py clients.test_a.test_y", "pass"), script.Case("py clients.test_a.test_z", "fail")])
+    out = script.table([row]).splitlines()
+    assert out[2] == "| s | c 1 | 1 | 0 | 3 (2) | 1 reason, below |"
+    assert out[-1] == "- `test_x`: the driver's"
+
+
 def test_a_new_version_leaves_the_old_tables(script):
     page = script.write("# Page\n", "0.1", "first")
     page = script.write(page, "0.2", "second")

@@ -78,9 +78,15 @@ bench: bench-deps build ## Benchmarks beside llama-server and others (BENCH=--qu
 	$(PYTHON) bench/cascade.py $(QUICK)
 	go test -run '^$$' -bench . -benchmem $(if $(QUICK),-benchtime 1x) -timeout 30m ./...
 
-conformance: test-deps build ## Greedy output against llama.cpp's own, and the stock clients (ADBC, JDBC, OpenAI)
-	go test -count=1 -timeout 20m -run TestGreedyEqualsLlamaCpp -v ./runtime/worker
-	$(PYTHON) -m pytest -v tests
+RESULTS := .deps/conformance
+
+conformance: test-deps build ## Suites that others wrote and the stock clients; their table in docs/compatibility.md is made anew
+	@rm -rf $(RESULTS) && mkdir -p $(RESULTS)
+	-go test -json -count=1 -timeout 20m -run TestGreedyEqualsLlamaCpp ./runtime/worker >$(RESULTS)/greedy.json
+	-go test -json -count=1 -timeout 20m ./tests/adbc ./flightsql >$(RESULTS)/go.json
+	-go test -json -count=1 -timeout 20m -run TestLogic ./tests/sql >$(RESULTS)/logic.json
+	-$(PYTHON) -m pytest -q -o junit_logging=system-out --junitxml $(RESULTS)/python.xml $(wildcard tests/python tests/clients tests/jdbc tests/rest)
+	$(PYTHON) scripts/compatibility.py $(RESULTS)
 
 clean: ## Remove bin; .deps stays
 	rm -rf bin

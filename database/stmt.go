@@ -26,7 +26,8 @@ type Stmt struct {
 	prep m.PreparedStatement
 }
 
-// Prepare parses and binds a single statement. It never runs it.
+// Prepare parses and binds a single statement. It never runs it, but reads the
+// values of a PIVOT that does not list them: they are its columns.
 func (s *Session) Prepare(ctx context.Context, sql string) (*Stmt, error) {
 	run, err := s.begin(ctx, sql)
 	if err != nil {
@@ -38,10 +39,30 @@ func (s *Session) Prepare(ctx context.Context, sql string) (*Stmt, error) {
 		return nil, err
 	}
 	defer m.DestroyExtracted(&ex)
+	first := m.IdxT(0)
+	if n > 1 && pivot.MatchString(sql) && !strings.Contains(trimStatement(sql), ";") {
+		for ; n > 1; n-- { // DuckDB makes it of an ENUM with the values, and a SELECT
+			if err := s.runPart(run, ex, first, sql); err != nil {
+				return nil, err
+			}
+			first++
+		}
+	}
 	if n != 1 {
 		return nil, errs.New(errs.InvalidArgument, "prepare", "%d statements were given where one can be prepared: send them one by one", n)
 	}
-	return s.prepare(run, ex, 0, sql)
+	return s.prepare(run, ex, first, sql)
+}
+
+var pivot = regexp.MustCompile(`(?i)\bpivot(_wider)?\b`)
+
+// runPart runs statement i of ex for its effect; the caller has the turn.
+func (s *Session) runPart(ctx context.Context, ex m.ExtractedStatements, i m.IdxT, sql string) error {
+	r, err := s.runOne(ctx, ex, i, sql, nil)
+	if err != nil {
+		return err
+	}
+	return r.drain()
 }
 
 // extract splits sql into statements. The caller destroys the result.

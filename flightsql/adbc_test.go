@@ -142,7 +142,7 @@ func TestADBCMetadata(t *testing.T) {
 	if rd, err = con.GetTableTypes(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, adbcRender(t, rd), "TABLE\nLOCAL TEMPORARY\nVIEW")
+	equal(t, adbcRender(t, rd), "LOCAL TEMPORARY\nTABLE\nVIEW")
 	if rd, err = con.GetObjects(t.Context(), adbc.ObjectDepthAll, nil, p("main"), p("t"), nil, nil); err != nil {
 		t.Fatal(err)
 	}

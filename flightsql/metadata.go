@@ -2,6 +2,7 @@ package flightsql
 
 import (
 	"context"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -52,13 +53,13 @@ func (s *service) metadata(ctx context.Context, cmd proto.Message) (*arrow.Schem
 	case *pb.CommandGetPrimaryKeys:
 		return one(schema_ref.PrimaryKeys)(look.primaryKeys(cmd))
 	case *pb.CommandGetImportedKeys:
-		return one(schema_ref.ImportedKeys)(look.foreignKeys(nil, keyTable(cmd)))
+		return one(schema_ref.ImportedKeys)(look.foreignKeys(nil, keyTable(cmd), "p"))
 	case *pb.CommandGetExportedKeys:
-		return one(schema_ref.ExportedKeys)(look.foreignKeys(keyTable(cmd), nil))
+		return one(schema_ref.ExportedKeys)(look.foreignKeys(keyTable(cmd), nil, "f"))
 	case *pb.CommandGetCrossReference:
 		return one(schema_ref.CrossReference)(look.foreignKeys(
 			&tableRef{cmd.PkCatalog, cmd.PkDbSchema, cmd.GetPkTable()},
-			&tableRef{cmd.FkCatalog, cmd.FkDbSchema, cmd.GetFkTable()}))
+			&tableRef{cmd.FkCatalog, cmd.FkDbSchema, cmd.GetFkTable()}, "p"))
 	}
 	return nil, nil, errs.New(errs.InvalidArgument, "DoGet", "the ticket holds no command this server answers")
 }
@@ -156,6 +157,19 @@ func optional(filter *string) any {
 		return nil
 	}
 	return *filter
+}
+
+// pattern is a LIKE pattern that may be absent, as a statement argument. A \ at
+// its end, which DuckDB refuses, escapes nothing and is itself.
+func pattern(filter *string) any {
+	if filter == nil {
+		return nil
+	}
+	p := *filter
+	if end := len(p) - len(strings.TrimRight(p, `\`)); end%2 == 1 {
+		p += `\`
+	}
+	return p
 }
 
 // The FlightInfo of each metadata command: its schema, and itself as the ticket.

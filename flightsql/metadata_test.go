@@ -18,7 +18,7 @@ import (
 func catalogClient(t *testing.T) *client.Client {
 	t.Helper()
 	cl := dial(t, serve(t, flightsql.Options{Version: "1.2.3"}))
-	update(t, cl, `CREATE TABLE parent (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL, price DECIMAL(10, 2));
+	update(t, cl, `CREATE SEQUENCE ids; CREATE TABLE parent (id INTEGER PRIMARY KEY DEFAULT nextval('ids'), name VARCHAR NOT NULL, price DECIMAL(10, 2));
 		COMMENT ON COLUMN parent.name IS 'what it is called';
 		CREATE TABLE child (id INTEGER PRIMARY KEY, parent_id INTEGER REFERENCES parent (id));
 		CREATE VIEW names AS SELECT name FROM parent;
@@ -61,7 +61,7 @@ func TestTables(t *testing.T) {
 		want string
 	}{
 		{&client.GetTablesOpts{DbSchemaFilterPattern: p("main")},
-			"temp|main|passing|LOCAL TEMPORARY\nhyprstream|main|child|TABLE\nhyprstream|main|parent|TABLE\nhyprstream|main|names|VIEW"},
+			"hyprstream|main|child|TABLE\nhyprstream|main|names|VIEW\nhyprstream|main|parent|TABLE\ntemp|main|passing|LOCAL TEMPORARY"},
 		{&client.GetTablesOpts{TableTypes: []string{"VIEW"}, DbSchemaFilterPattern: p("main")}, "hyprstream|main|names|VIEW"},
 		{&client.GetTablesOpts{TableNameFilterPattern: p("child%")}, "hyprstream|main|child|TABLE\nhyprstream|other|child_2|TABLE"},
 		{&client.GetTablesOpts{TableNameFilterPattern: p(`child\_%`)}, "hyprstream|other|child_2|TABLE"},
@@ -113,6 +113,11 @@ func TestTableSchema(t *testing.T) {
 		}
 	}
 	name, price := schema.Field(1), schema.Field(2)
+	for field, counted := range map[*arrow.Field]bool{p(schema.Field(0)): true, &name: false} {
+		if auto, _ := (&client.ColumnMetadata{Data: &field.Metadata}).IsAutoIncrement(); auto != counted {
+			t.Errorf("%s counts up by itself: %v", field.Name, auto)
+		}
+	}
 	if remarks, _ := (&client.ColumnMetadata{Data: &name.Metadata}).Remarks(); remarks != "what it is called" {
 		t.Errorf("remarks %q", remarks)
 	}
@@ -164,5 +169,5 @@ func TestServerInfo(t *testing.T) {
 	if info, err = cl.GetTableTypes(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, fetch(t, cl, info), "TABLE\nLOCAL TEMPORARY\nVIEW")
+	equal(t, fetch(t, cl, info), "LOCAL TEMPORARY\nTABLE\nVIEW")
 }

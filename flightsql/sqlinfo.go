@@ -22,7 +22,7 @@ func (s *service) info() map[flightsql.SqlInfo]any {
 	if version == "" {
 		version = "0.0.0-dev"
 	}
-	return map[flightsql.SqlInfo]any{
+	return complete(map[flightsql.SqlInfo]any{
 		flightsql.SqlInfoFlightSqlServerName:                        productName,
 		flightsql.SqlInfoFlightSqlServerVersion:                     version,
 		flightsql.SqlInfoFlightSqlServerArrowVersion:                arrow.PkgVersion,
@@ -63,13 +63,13 @@ func (s *service) info() map[flightsql.SqlInfo]any {
 		flightsql.SqlInfoSupportedGrammar:                        bits(int32(pb.SupportedSqlGrammar_SQL_MINIMUM_GRAMMAR), int32(pb.SupportedSqlGrammar_SQL_CORE_GRAMMAR)),
 		flightsql.SqlInfoANSI92SupportedLevel:                    bits(int32(pb.SupportedAnsi92SqlGrammarLevel_ANSI92_ENTRY_SQL)),
 		flightsql.SqlInfoSupportsIntegrityEnhancementFacility:    true,
-		flightsql.SqlInfoOuterJoinsSupportLevel:                  bits(int32(pb.SqlOuterJoinsSupportLevel_SQL_FULL_OUTER_JOINS)),
+		flightsql.SqlInfoOuterJoinsSupportLevel:                  outerJoins,
 		flightsql.SqlInfoSchemaTerm:                              "schema",
 		flightsql.SqlInfoProcedureTerm:                           "function",
 		flightsql.SqlInfoCatalogTerm:                             "database",
 		flightsql.SqlInfoCatalogAtStart:                          true,
-		flightsql.SqlInfoSchemasSupportedActions:                 everywhere,
-		flightsql.SqlInfoCatalogsSupportedActions:                everywhere,
+		flightsql.SqlInfoSchemasSupportedActions:                 qualifiedIn,
+		flightsql.SqlInfoCatalogsSupportedActions:                qualifiedIn,
 		flightsql.SqlInfoSupportedPositionedCommands:             int32(0),
 		flightsql.SqlInfoSelectForUpdateSupported:                false,
 		flightsql.SqlInfoStoredProceduresSupported:               false,
@@ -88,14 +88,34 @@ func (s *service) info() map[flightsql.SqlInfo]any {
 		flightsql.SqlInfoNamedParametersSupported:                true,
 		flightsql.SqlInfoLocatorsUpdateCopy:                      true,
 		flightsql.SqlInfoStoredFunctionsUsingCallSyntaxSupported: false,
-	}
+	})
 }
 
-// everywhere: schema and catalog names may stand in definitions, statements and
-// privilege commands alike.
-const everywhere = int32(1<<pb.SqlSupportedElementActions_SQL_ELEMENT_IN_PROCEDURE_CALLS |
-	1<<pb.SqlSupportedElementActions_SQL_ELEMENT_IN_INDEX_DEFINITIONS |
-	1<<pb.SqlSupportedElementActions_SQL_ELEMENT_IN_PRIVILEGE_DEFINITIONS)
+// complete adds what else the protocol lists: JDBC's driver fails where a fact is
+// missing that it asks for. Sizes have no limit of their own, which is 0.
+func complete(facts map[flightsql.SqlInfo]any) map[flightsql.SqlInfo]any {
+	for id := flightsql.SqlInfoMaxBinaryLiteralLen; id <= flightsql.SqlInfoMaxUsernameLen; id++ {
+		if _, ok := facts[id]; !ok {
+			facts[id] = int64(0)
+		}
+	}
+	facts[flightsql.SqlInfoMaxRowSizeIncludesBlobs] = true
+	facts[flightsql.SqlInfoSupportsConvert] = map[int32][]int32{} // CAST is the way, there is no function CONVERT
+	facts[flightsql.SqlInfoSupportedConcurrenciesForResultSetUnspecified] = int32(0)
+	facts[flightsql.SqlInfoSupportedConcurrenciesForResultSetForwardOnly] = bits(int32(pb.SqlSupportedResultSetConcurrency_SQL_RESULT_SET_CONCURRENCY_READ_ONLY))
+	facts[flightsql.SqlInfoSupportedConcurrenciesForResultSetScrollSensitive] = int32(0)
+	facts[flightsql.SqlInfoSupportedConcurrenciesForResultSetScrollInsensitive] = int32(0)
+	return facts
+}
+
+// outerJoins: the protocol says an ordinal, its JDBC driver reads a bit mask and
+// asks for each level.
+const outerJoins = int32(1<<pb.SqlOuterJoinsSupportLevel_SQL_LIMITED_OUTER_JOINS | 1<<pb.SqlOuterJoinsSupportLevel_SQL_FULL_OUTER_JOINS)
+
+// qualifiedIn are the statements where names of schemas and catalogs may stand;
+// there are no privileges.
+const qualifiedIn = int32(1<<pb.SqlSupportedElementActions_SQL_ELEMENT_IN_PROCEDURE_CALLS |
+	1<<pb.SqlSupportedElementActions_SQL_ELEMENT_IN_INDEX_DEFINITIONS)
 
 // keywords are those beyond SQL:2003 that JDBC tools should know of.
 var keywords = []string{"ANTI", "ASOF", "ATTACH", "DESCRIBE", "DETACH", "EXCLUDE", "ILIKE", "LIMIT", "MACRO", "MODEL", "ADAPTER", "PIVOT", "POSITIONAL", "PRAGMA", "QUALIFY", "REPLACE", "SEMI", "SHOW", "SUMMARIZE", "UNPIVOT"}

@@ -55,23 +55,23 @@ func (q lookup) schemas(cmd *pb.CommandGetDbSchemas) (arrow.RecordBatch, error) 
 			AND schema_name NOT IN ('information_schema', 'pg_catalog')
 			AND ($1::VARCHAR IS NULL OR database_name = $1::VARCHAR)
 			AND ($2::VARCHAR IS NULL OR schema_name LIKE $2::VARCHAR ESCAPE '\')
-		ORDER BY ALL`, optional(cmd.Catalog), optional(cmd.DbSchemaFilterPattern))
+		ORDER BY ALL`, optional(cmd.Catalog), pattern(cmd.DbSchemaFilterPattern))
 }
 
 func (q lookup) tables(cmd *pb.CommandGetTables) (arrow.RecordBatch, error) {
-	return q.query(schema_ref.Tables, relations+`SELECT c, s, t, kind FROM relations`+relationFilter+`ORDER BY kind, c, s, t`,
+	return q.query(schema_ref.Tables, relations+`SELECT c, s, t, kind FROM relations`+relationFilter+`ORDER BY c, s, t, kind`,
 		tableFilters(cmd)...)
 }
 
 func tableFilters(cmd *pb.CommandGetTables) []any {
 	types := append([]string{}, cmd.GetTableTypes()...) // never nil: an empty list is no filter
-	return []any{optional(cmd.Catalog), optional(cmd.DbSchemaFilterPattern), optional(cmd.TableNameFilterPattern), types}
+	return []any{optional(cmd.Catalog), pattern(cmd.DbSchemaFilterPattern), pattern(cmd.TableNameFilterPattern), types}
 }
 
 // columnRow is what DuckDB's catalog says of a column beyond its Arrow type.
 type columnRow struct {
 	name, typeName, remarks string
-	nullable                bool
+	nullable, counted       bool // counted: the default is a sequence's next value
 	precision, scale        int32
 }
 
@@ -101,7 +101,8 @@ func (q lookup) tablesWithSchema(cmd *pb.CommandGetTables) (arrow.RecordBatch, e
 func (q lookup) columns(cmd *pb.CommandGetTables) (map[[3]string][]columnRow, error) {
 	rec, err := q.query(columnsSchema, relations+`SELECT c, s, t, column_name, data_type,
 			coalesce("comment", ''), is_nullable,
-			coalesce(numeric_precision, 0)::INTEGER, coalesce(numeric_scale, 0)::INTEGER
+			coalesce(numeric_precision, 0)::INTEGER, coalesce(numeric_scale, 0)::INTEGER,
+			coalesce(column_default LIKE 'nextval(%', false)
 		FROM relations JOIN duckdb_columns() d ON d.database_name = c AND d.schema_name = s AND d.table_name = t`+
 		relationFilter+`ORDER BY c, s, t, column_index`, tableFilters(cmd)...)
 	if err != nil {
@@ -109,13 +110,13 @@ func (q lookup) columns(cmd *pb.CommandGetTables) (map[[3]string][]columnRow, er
 	}
 	defer rec.Release()
 	out := map[[3]string][]columnRow{}
-	nullable := rec.Column(6).(*array.Boolean)
+	nullable, counted := rec.Column(6).(*array.Boolean), rec.Column(9).(*array.Boolean)
 	precision, scale := rec.Column(7).(*array.Int32), rec.Column(8).(*array.Int32)
 	for i := range int(rec.NumRows()) {
 		ref := [3]string{text(rec, 0, i), text(rec, 1, i), text(rec, 2, i)}
 		out[ref] = append(out[ref], columnRow{
 			name: text(rec, 3, i), typeName: text(rec, 4, i), remarks: text(rec, 5, i),
-			nullable: nullable.Value(i), precision: precision.Value(i), scale: scale.Value(i),
+			nullable: nullable.Value(i), counted: counted.Value(i), precision: precision.Value(i), scale: scale.Value(i),
 		})
 	}
 	return out, nil
@@ -127,6 +128,7 @@ var columnsSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "data_type", Type: arrow.BinaryTypes.String}, {Name: "comment", Type: arrow.BinaryTypes.String},
 	{Name: "is_nullable", Type: arrow.FixedWidthTypes.Boolean},
 	{Name: "precision", Type: arrow.PrimitiveTypes.Int32}, {Name: "scale", Type: arrow.PrimitiveTypes.Int32},
+	{Name: "counted", Type: arrow.FixedWidthTypes.Boolean},
 }, nil)
 
 // text is a string of a column that text() callers know to hold strings.
@@ -153,7 +155,7 @@ func (q lookup) tableSchema(ref [3]string, columns []columnRow) *arrow.Schema {
 		c := columns[i]
 		md := flightsql.NewColumnMetadataBuilder().
 			CatalogName(ref[0]).SchemaName(ref[1]).TableName(ref[2]).TypeName(c.typeName).
-			IsAutoIncrement(false).IsCaseSensitive(true).IsReadOnly(false).IsSearchable(true)
+			IsAutoIncrement(c.counted).IsCaseSensitive(true).IsReadOnly(false).IsSearchable(true)
 		if size, scale := c.size(); size > 0 {
 			md.Precision(size).Scale(scale)
 		}
@@ -188,6 +190,6 @@ func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`
 func (s *service) tableTypes() arrow.RecordBatch {
 	b := array.NewRecordBuilder(s.mem, schema_ref.TableTypes)
 	defer b.Release()
-	b.Field(0).(*array.StringBuilder).AppendValues([]string{typeTable, typeTemporary, typeView}, nil)
+	b.Field(0).(*array.StringBuilder).AppendValues([]string{typeTemporary, typeTable, typeView}, nil) // ordered
 	return b.NewRecordBatch()
 }

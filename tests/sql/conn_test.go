@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
 	client "github.com/apache/arrow-go/v18/arrow/flight/flightsql"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -22,7 +20,18 @@ import (
 // conn is a way to a database: in process, or over Flight.
 type conn interface {
 	exec(ctx context.Context, sql string) error
-	query(ctx context.Context, sql string) ([]string, error)
+	query(ctx context.Context, sql string) ([]string, error) // a line for each row
+	table(ctx context.Context, sql string) (table, error)
+	update(ctx context.Context, sql string) (changed int64, err error)
+}
+
+// ways are how connections to a database are made.
+var ways = map[string]func(*testing.T, *database.DB) func() conn{
+	"process": func(t *testing.T, db *database.DB) func() conn { return func() conn { return inProcess(t, db) } },
+	"flight": func(t *testing.T, db *database.DB) func() conn {
+		addr := serve(t, db)
+		return func() conn { return dial(t, addr) }
+	},
 }
 
 // models are what each script finds in its database.
@@ -38,7 +47,12 @@ const realModel = "CREATE MODEL gemma FROM '../../.deps/models/gemma-3-270m-q4_k
 // open makes a database with the models, closed with the test.
 func open(t *testing.T, statements ...string) *database.DB {
 	t.Helper()
-	db, err := database.Open(t.Context(), database.Config{Dir: t.TempDir()})
+	return openWith(t, database.Config{Dir: t.TempDir()}, statements...)
+}
+
+func openWith(t *testing.T, cfg database.Config, statements ...string) *database.DB {
+	t.Helper()
+	db, err := database.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,25 +86,38 @@ func (c session) exec(ctx context.Context, sql string) error {
 	return err
 }
 
-// query gives errors their code in brackets, as a client over Flight sees them.
-func (c session) query(ctx context.Context, sql string) (out []string, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("[%s] %w", errs.CodeOf(err), err)
-		}
-	}()
+func (c session) query(ctx context.Context, sql string) ([]string, error) {
+	rows, err := c.table(ctx, sql)
+	return rows.lines(), err
+}
+
+func (c session) table(ctx context.Context, sql string) (rows table, err error) {
 	r, err := c.s.Query(ctx, sql)
 	if err != nil {
-		return nil, err
+		return table{}, coded(err)
 	}
 	defer r.Close()
-	return render(r)
+	err = rows.read(r)
+	return rows, coded(err)
+}
+
+func (c session) update(ctx context.Context, sql string) (int64, error) {
+	n, err := c.s.Exec(ctx, sql)
+	return n, coded(err)
+}
+
+// coded gives an error its code in brackets, as a client over Flight sees it.
+func coded(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("[%s] %w", errs.CodeOf(err), err)
 }
 
 type flightClient struct{ cl *client.Client }
 
-// overFlight serves the database and connects to it, until the test ends.
-func overFlight(t *testing.T, db *database.DB) conn {
+// serve serves the database over Flight until the test ends.
+func serve(t *testing.T, db *database.DB) (addr string) {
 	t.Helper()
 	srv, err := flightsql.New(db, flightsql.Options{})
 	if err != nil {
@@ -109,7 +136,13 @@ func overFlight(t *testing.T, db *database.DB) conn {
 			t.Error(err)
 		}
 	})
-	cl, err := client.NewClient(lis.Addr().String(), nil, nil, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	return lis.Addr().String()
+}
+
+// dial connects to a server until the test ends.
+func dial(t *testing.T, addr string) conn {
+	t.Helper()
+	cl, err := client.NewClient(addr, nil, nil, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,41 +155,30 @@ func (c flightClient) exec(ctx context.Context, sql string) error {
 	return err
 }
 
-func (c flightClient) query(ctx context.Context, sql string) (out []string, err error) {
+func (c flightClient) query(ctx context.Context, sql string) ([]string, error) {
+	rows, err := c.table(ctx, sql)
+	return rows.lines(), err
+}
+
+func (c flightClient) update(ctx context.Context, sql string) (int64, error) {
+	return c.cl.ExecuteUpdate(ctx, sql)
+}
+
+func (c flightClient) table(ctx context.Context, sql string) (rows table, err error) {
 	info, err := c.cl.Execute(ctx, sql)
 	if err != nil {
-		return nil, err
+		return table{}, err
 	}
 	for _, e := range info.Endpoint {
 		rd, err := c.cl.DoGet(ctx, e.Ticket)
 		if err != nil {
-			return nil, err
+			return table{}, err
 		}
-		rows, err := render(rd)
+		err = rows.read(rd)
 		rd.Release()
 		if err != nil {
-			return nil, err
-		}
-		out = append(out, rows...)
-	}
-	return out, nil
-}
-
-// render writes a line for each row.
-func render(rd interface {
-	Next() bool
-	RecordBatch() arrow.RecordBatch
-	Err() error
-}) (lines []string, err error) {
-	for rd.Next() {
-		rec := rd.RecordBatch()
-		for i := range int(rec.NumRows()) {
-			cells := make([]string, rec.NumCols())
-			for j, c := range rec.Columns() {
-				cells[j] = strings.ReplaceAll(c.ValueStr(i), "\n", `\n`)
-			}
-			lines = append(lines, strings.Clone(strings.Join(cells, "|"))) // the cells lie in the batch
+			return table{}, err
 		}
 	}
-	return lines, rd.Err()
+	return rows, nil
 }

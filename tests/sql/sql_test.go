@@ -23,9 +23,33 @@ func TestScripts(t *testing.T) {
 			if s.gemma {
 				setup = append(slices.Clone(models), realModel)
 			}
-			for way, connect := range map[string]func(*testing.T, *database.DB) conn{"process": inProcess, "flight": overFlight} {
+			for way, connect := range ways {
 				t.Run(way, func(t *testing.T) { s.run(t, path, connect(t, open(t, setup...))) })
 			}
 		})
+	}
+}
+
+// TestLogic runs the logic tests: DuckDB's SQL without models, in sqllogictest's
+// form. They may read and write files of their own folder only, as clients may.
+func TestLogic(t *testing.T) {
+	paths, err := filepath.Glob("slt/*.slt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := 0
+	for _, path := range paths {
+		s := parseScript(t, path)
+		records += len(s.steps)
+		for way, connect := range ways {
+			t.Run(strings.TrimSuffix(filepath.Base(path), ".slt")+"/"+way, func(t *testing.T) {
+				files := t.TempDir()
+				db := openWith(t, database.Config{Dir: t.TempDir(), AllowDirs: []string{files}})
+				s.in(files).run(t, path, connect(t, db))
+			})
+		}
+	}
+	if t.Logf("%d statements and queries in %d scripts", records, len(paths)); records < 300 {
+		t.Error("want at least 300")
 	}
 }

@@ -22,7 +22,7 @@ func (s *service) info() map[flightsql.SqlInfo]any {
 	if version == "" {
 		version = "0.0.0-dev"
 	}
-	return map[flightsql.SqlInfo]any{
+	return withMaxima(map[flightsql.SqlInfo]any{
 		flightsql.SqlInfoFlightSqlServerName:                        productName,
 		flightsql.SqlInfoFlightSqlServerVersion:                     version,
 		flightsql.SqlInfoFlightSqlServerArrowVersion:                arrow.PkgVersion,
@@ -88,7 +88,20 @@ func (s *service) info() map[flightsql.SqlInfo]any {
 		flightsql.SqlInfoNamedParametersSupported:                true,
 		flightsql.SqlInfoLocatorsUpdateCopy:                      true,
 		flightsql.SqlInfoStoredFunctionsUsingCallSyntaxSupported: false,
+		flightsql.SqlInfoSupportsConvert:                         map[int32][]int32{}, // CAST is there, JDBC's CONVERT is not
+		flightsql.SqlInfoMaxRowSizeIncludesBlobs:                 true,
+	})
+}
+
+// withMaxima adds the largest sizes: 0, for there is no limit, or none that is
+// known. JDBC's driver fails where one is missing.
+func withMaxima(known map[flightsql.SqlInfo]any) map[flightsql.SqlInfo]any {
+	for id := flightsql.SqlInfoMaxBinaryLiteralLen; id <= flightsql.SqlInfoMaxUsernameLen; id++ {
+		if _, ok := known[id]; !ok {
+			known[id] = int64(0)
+		}
 	}
+	return known
 }
 
 // everywhere: schema and catalog names may stand in definitions, statements and

@@ -118,6 +118,29 @@ def test_a_failed_transaction_waits_for_rollback(pep):
         rows(pep, "FROM passing")
 
 
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+@pytest.mark.parametrize("parameters", [None, ("x",)], ids=["text", "prepared"])
+def test_a_transaction_ended_by_sql_is_followed_by_another(pep, con, end, parameters):
+    """What comes after is not in autocommit, which the driver knows nothing of, and commit() and rollback() go on working."""
+    rows(con, "CREATE OR REPLACE TABLE kept (s VARCHAR)")
+    insert = "INSERT INTO kept VALUES (coalesce(?, 'x'))" if parameters else "INSERT INTO kept VALUES ('x')"
+    rows(pep, insert, parameters)
+    rows(pep, end)
+    before = 1 if end == "COMMIT" else 0
+    assert rows(con, "SELECT count(*) FROM kept") == [(before,)]
+    rows(pep, insert, parameters)
+    pep.rollback()
+    assert rows(pep, "SELECT count(*) FROM kept") == [(before,)]
+    rows(pep, insert, parameters)
+    rows(pep, end)
+    pep.commit()
+    pep.rollback()
+    assert rows(con, "SELECT count(*) FROM kept") == [(2 * before,)]
+    rows(pep, "SELECT 1")
+    pep.rollback()
+    rows(con, "DROP TABLE kept")
+
+
 @pytest.mark.parametrize("sql, kind", [
     ("'text'", dbapi.STRING), ("1", dbapi.NUMBER), ("1.5::DOUBLE", dbapi.NUMBER), ("1.5::FLOAT", dbapi.NUMBER),
     pytest.param("1.5", dbapi.NUMBER, marks=by_the_driver("its NUMBER leaves out decimals")),

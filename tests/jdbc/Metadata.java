@@ -19,8 +19,8 @@ import java.util.Properties;
 /**
  * What a SQL workbench such as DBeaver does through the stock Arrow Flight SQL JDBC driver: its questions of
  * DatabaseMetaData on connecting and on opening a table, and how it runs, pages, cancels and edits. One line per check,
- * exit code 1 when one fails. A check of lacks() is of what the driver (18.3.0) itself does not do: it prints the
- * driver's words, and fails when the driver begins to. Argument: the JDBC URL. Conformance.java has the basics.
+ * exit code 1 when one fails. A check of lacks() is of what the driver (18.3.0) itself does not do: it must fail with
+ * the words named, and fails when the driver begins to. Argument: the JDBC URL. Conformance.java has the basics.
  */
 public final class Metadata {
     private interface Check {
@@ -63,6 +63,7 @@ public final class Metadata {
         check("cancel a scan from another thread", Metadata::cancelScan);
         check("cancel a generation from another thread", Metadata::cancelGeneration);
         check("a query that takes longer than its timeout", Metadata::queryTimeout);
+        check("connection: schema and catalog", Metadata::schemaBySql);
         check("connection: isValid, close", Metadata::connection);
         DriverLacks.checks();
         System.exit(failed == 0 ? 0 : 1);
@@ -71,20 +72,20 @@ public final class Metadata {
     /** What the driver does not do, whatever the server answers. */
     private static final class DriverLacks {
         private static void checks() {
-            lacks("index info", con -> {
+            lacks("index info", "no indexes", con -> {
                 makeTable(con);
                 holds(!names(con.getMetaData().getIndexInfo(null, "main", "jdbc_m", false, true), "INDEX_NAME").isEmpty(), "no indexes");
             });
-            lacks("functions", con -> holds(!names(con.getMetaData().getFunctions(null, null, "%"), "FUNCTION_NAME").isEmpty(), "no functions"));
-            lacks("procedures", con -> holds(!names(con.getMetaData().getProcedures(null, null, "%"), "PROCEDURE_NAME").isEmpty(), "no procedures"));
-            lacks("type info", con -> holds(!names(con.getMetaData().getTypeInfo(), "TYPE_NAME").isEmpty(), "no types"));
-            lacks("a connection that is not read-only", con -> equal(false, con.isReadOnly()));
-            lacks("escapes in a pattern of column names", con -> {
+            lacks("functions", "no functions", con -> holds(!names(con.getMetaData().getFunctions(null, null, "%"), "FUNCTION_NAME").isEmpty(), "no functions"));
+            lacks("procedures", "no procedures", con -> holds(!names(con.getMetaData().getProcedures(null, null, "%"), "PROCEDURE_NAME").isEmpty(), "no procedures"));
+            lacks("type info", "no types", con -> holds(!names(con.getMetaData().getTypeInfo(), "TYPE_NAME").isEmpty(), "no types"));
+            lacks("a connection that is not read-only", "want false, have true", con -> equal(false, con.isReadOnly()));
+            lacks("escapes in a pattern of column names", "want [a_b], have []", con -> {
                 makeTable(con);
                 run(con, "ALTER TABLE jdbc_m_child ADD COLUMN a_b INTEGER");
                 equal(List.of("a_b"), names(con.getMetaData().getColumns(null, "main", "jdbc_m_child", "a\\_b"), "COLUMN_NAME"));
             });
-            lacks("the row's number beyond a batch", con -> {
+            lacks("the row's number beyond a batch", "want 2049, have 1", con -> {
                 try (Statement st = con.createStatement(); ResultSet r = st.executeQuery("FROM range(10000)")) {
                     for (int i = 1; i <= 10000; i++) {
                         holds(r.next(), "a row");
@@ -92,43 +93,52 @@ public final class Metadata {
                     }
                 }
             });
-            lacks("autocommit off", con -> {
+            lacks("autocommit off", "rollback() left the table", con -> {
                 con.setAutoCommit(false);
                 run(con, "CREATE OR REPLACE TABLE jdbc_auto (x INTEGER)");
                 con.rollback();
                 holds(names(con.getMetaData().getTables(null, "main", "jdbc_auto", null), "TABLE_NAME").isEmpty(), "rollback() left the table");
             });
-            lacks("savepoints", con -> con.setSavepoint());
-            lacks("batch of statements", con -> {
+            lacks("savepoints", "SQLFeatureNotSupported", con -> con.setSavepoint());
+            lacks("batch of statements", "updateCounts", con -> {
                 try (Statement st = con.createStatement()) {
                     st.addBatch("SELECT 1");
                     st.executeBatch();
                 }
             });
-            lacks("default isolation, which it wants as 64 bits where Flight SQL has 32", con -> con.getMetaData().getDefaultTransactionIsolation());
-            lacks("columns of an empty result, once", con -> {
+            lacks("default isolation, which it wants as 64 bits where Flight SQL has 32", "Cannot cast java.lang.Integer to java.lang.Long", con -> con.getMetaData().getDefaultTransactionIsolation());
+            lacks("columns of an empty result, once", "want [a], have [a, a]", con -> {
                 try (Statement st = con.createStatement(); ResultSet r = st.executeQuery("SELECT 1 AS a WHERE false")) {
                     equal(List.of("a"), labels(r));
                 }
             });
-            lacks("objects of TIMESTAMP WITH TIME ZONE", con -> {
+            lacks("objects of TIMESTAMP WITH TIME ZONE", "not implemented", con -> {
                 try (Statement st = con.createStatement(); ResultSet r = st.executeQuery("SELECT now()")) {
                     r.next();
                     r.getObject(1);
                 }
             });
-            lacks("statements closed with their connection", con -> {
+            lacks("statements closed with their connection", "want true, have false", con -> {
                 Statement st = con.createStatement();
                 con.close();
                 equal(true, st.isClosed());
             });
-            lacks("updatable results", con -> {
+            lacks("setSchema", "want ai, have main", con -> {
+                con.setSchema("ai");
+                equal("ai", value(con, "SELECT current_schema()"));
+            });
+            lacks("closing a connection that named its catalog", "Channel shutdown invoked", con -> {
+                try (Connection named = connect("catalog", "hyprstream")) {
+                    equal("hyprstream", value(named, "SELECT current_database()"));
+                }
+            });
+            lacks("updatable results", "SQLFeatureNotSupported", con -> {
                 try (Statement st = con.createStatement(ResultSet.TYPE_FORWARD_ONLY, ResultSet.CONCUR_UPDATABLE); ResultSet r = st.executeQuery("SELECT 1 AS x")) {
                     r.next();
                     r.updateInt(1, 2);
                 }
             });
-            lacks("generated keys", con -> {
+            lacks("generated keys", "SQLFeatureNotSupported", con -> {
                 try (PreparedStatement st = con.prepareStatement("SELECT 1", Statement.RETURN_GENERATED_KEYS)) {
                     holds(st.getGeneratedKeys() != null, "no keys");
                 }
@@ -149,17 +159,18 @@ public final class Metadata {
         System.out.flush();
     }
 
-    private static void lacks(String name, Check check) {
+    private static void lacks(String name, String words, Check check) {
         try (Connection con = connect()) {
             try {
                 check.run(con);
             } catch (SQLException | RuntimeException | AssertionError e) {
+                holds(String.valueOf(e).contains(words), "want " + words + ", have " + e);
                 System.out.printf("xfail driver: %s (%s)%n", name, String.valueOf(e).split("\n")[0]);
                 return;
             }
             failed++;
             System.out.printf("FAIL  driver: %s: it works now, make it a check%n", name);
-        } catch (Exception e) {
+        } catch (Exception | AssertionError e) {
             failed++;
             System.out.println("FAIL  driver: " + name);
             e.printStackTrace(System.out);
@@ -167,9 +178,12 @@ public final class Metadata {
         System.out.flush();
     }
 
-    private static Connection connect() throws SQLException {
+    private static Connection connect(String... more) throws SQLException {
         Properties properties = new Properties();
         properties.put("useEncryption", "false");
+        for (int i = 0; i < more.length; i += 2) {
+            properties.put(more[i], more[i + 1]);
+        }
         return DriverManager.getConnection(url, properties);
     }
 
@@ -740,6 +754,18 @@ public final class Metadata {
         }
         try (Connection other = connect()) {
             equal("1", value(other, "SELECT 1"));
+        }
+    }
+
+    /** USE is how a schema is chosen; a catalog that is not there is refused on connecting. */
+    private static void schemaBySql(Connection con) throws SQLException {
+        run(con, "USE ai");
+        equal("ai", value(con, "SELECT current_schema()"));
+        holds(Integer.parseInt(value(con, "SELECT count(*) FROM models")) > 0, "models");
+        try (Connection other = connect("catalog", "nowhere")) {
+            throw new AssertionError("connected to the catalog nowhere, " + value(other, "SELECT current_database()"));
+        } catch (SQLException e) {
+            holds(e.getMessage().contains("catalog"), e.getMessage());
         }
     }
 

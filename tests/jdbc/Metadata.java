@@ -1,8 +1,6 @@
 import java.lang.reflect.Method;
-import java.nio.charset.StandardCharsets;
 import java.sql.Connection;
 import java.sql.DatabaseMetaData;
-import java.sql.DriverManager;
 import java.sql.ParameterMetaData;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -13,8 +11,6 @@ import java.sql.Types;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Objects;
-import java.util.Properties;
 
 /**
  * What a SQL workbench such as DBeaver does through the stock Arrow Flight SQL JDBC driver: its questions of
@@ -22,15 +18,8 @@ import java.util.Properties;
  * exit code 1 when one fails. A check of lacks() is of what the driver (18.3.0) itself does not do: it must fail with
  * the words named, and fails when the driver begins to. Argument: the JDBC URL. Conformance.java has the basics.
  */
-public final class Metadata {
-    private interface Check {
-        void run(Connection con) throws Exception;
-    }
-
-    private static int failed = 0;
-    private static String url;
-
-    public static void main(String[] args) throws Exception {
+public final class Metadata extends Checks {
+    public static void main(String[] args) {
         url = args[0];
         check("on connect: product, versions, names", Metadata::product);
         check("on connect: largest sizes", Metadata::maxima);
@@ -42,199 +31,15 @@ public final class Metadata {
         check("open a table: columns of all tables", Metadata::allColumns);
         check("open a table: primary keys", Metadata::primaryKeys);
         check("open a table: foreign keys", Metadata::foreignKeys);
-        check("open a table: data", Metadata::openTable);
         check("names with quotes, spaces, dots and signs", Metadata::oddNames);
         check("prepared: metadata before execution", Metadata::preparedMetadata);
         check("prepared: parameter metadata", Metadata::parameterMetadata);
-        check("prepared: unset and null parameters", Metadata::nullParameters);
-        check("edit: insert, update, delete by parameters", Metadata::edits);
-        check("edit: batch of inserts", Metadata::batch);
-        check("edit: transaction by SQL", Metadata::transactionBySql);
-        check("run: execute, getResultSet, getUpdateCount", Metadata::execute);
-        check("run: fetch size and rows in pages", Metadata::fetchSize);
-        check("run: max rows", Metadata::maxRows);
-        check("run: two results read in turns", Metadata::interleaved);
-        check("run: closing half-read results 200 times", Metadata::closeHalfRead);
-        check("run: wide table", Metadata::wide);
-        check("run: NULL in every type", Metadata::nulls);
-        check("run: values of 5 MB", Metadata::large);
-        check("run: Unicode in values and names", Metadata::unicode);
-        check("run: an empty result has its columns", Metadata::empty);
-        check("cancel a scan from another thread", Metadata::cancelScan);
-        check("cancel a generation from another thread", Metadata::cancelGeneration);
-        check("a query that takes longer than its timeout", Metadata::queryTimeout);
         check("connection: schema and catalog", Metadata::schemaBySql);
         check("connection: isValid, close", Metadata::connection);
+        Workbench.checks();
         DriverLacks.checks();
         System.exit(failed == 0 ? 0 : 1);
     }
-
-    /** What the driver does not do, whatever the server answers. */
-    private static final class DriverLacks {
-        private static void checks() {
-            lacks("index info", "no indexes", con -> {
-                makeTable(con);
-                holds(!names(con.getMetaData().getIndexInfo(null, "main", "jdbc_m", false, true), "INDEX_NAME").isEmpty(), "no indexes");
-            });
-            lacks("functions", "no functions", con -> holds(!names(con.getMetaData().getFunctions(null, null, "%"), "FUNCTION_NAME").isEmpty(), "no functions"));
-            lacks("procedures", "no procedures", con -> holds(!names(con.getMetaData().getProcedures(null, null, "%"), "PROCEDURE_NAME").isEmpty(), "no procedures"));
-            lacks("type info", "no types", con -> holds(!names(con.getMetaData().getTypeInfo(), "TYPE_NAME").isEmpty(), "no types"));
-            lacks("a connection that is not read-only", "want false, have true", con -> equal(false, con.isReadOnly()));
-            lacks("escapes in a pattern of column names", "want [a_b], have []", con -> {
-                makeTable(con);
-                run(con, "ALTER TABLE jdbc_m_child ADD COLUMN a_b INTEGER");
-                equal(List.of("a_b"), names(con.getMetaData().getColumns(null, "main", "jdbc_m_child", "a\\_b"), "COLUMN_NAME"));
-            });
-            lacks("the row's number beyond a batch", "want 2049, have 1", con -> {
-                try (Statement st = con.createStatement(); ResultSet r = st.executeQuery("FROM range(10000)")) {
-                    for (int i = 1; i <= 10000; i++) {
-                        holds(r.next(), "a row");
-                        equal(i, r.getRow());
-                    }
-                }
-            });
-            lacks("autocommit off", "rollback() left the table", con -> {
-                con.setAutoCommit(false);
-                run(con, "CREATE OR REPLACE TABLE jdbc_auto (x INTEGER)");
-                con.rollback();
-                holds(names(con.getMetaData().getTables(null, "main", "jdbc_auto", null), "TABLE_NAME").isEmpty(), "rollback() left the table");
-            });
-            lacks("savepoints", "SQLFeatureNotSupported", con -> con.setSavepoint());
-            lacks("batch of statements", "updateCounts", con -> {
-                try (Statement st = con.createStatement()) {
-                    st.addBatch("SELECT 1");
-                    st.executeBatch();
-                }
-            });
-            lacks("default isolation, which it wants as 64 bits where Flight SQL has 32", "Cannot cast java.lang.Integer to java.lang.Long", con -> con.getMetaData().getDefaultTransactionIsolation());
-            lacks("columns of an empty result, once", "want [a], have [a, a]", con -> {
-                try (Statement st = con.createStatement(); ResultSet r = st.executeQuery("SELECT 1 AS a WHERE false")) {
-                    equal(List.of("a"), labels(r));
-                }
-            });
-            lacks("objects of TIMESTAMP WITH TIME ZONE", "not implemented", con -> {
-                try (Statement st = con.createStatement(); ResultSet r = st.executeQuery("SELECT now()")) {
-                    r.next();
-                    r.getObject(1);
-                }
-            });
-            lacks("statements closed with their connection", "want true, have false", con -> {
-                Statement st = con.createStatement();
-                con.close();
-                equal(true, st.isClosed());
-            });
-            lacks("setSchema", "want ai, have main", con -> {
-                con.setSchema("ai");
-                equal("ai", value(con, "SELECT current_schema()"));
-            });
-            lacks("closing a connection that named its catalog", "Channel shutdown invoked", con -> {
-                try (Connection named = connect("catalog", "hyprstream")) {
-                    equal("hyprstream", value(named, "SELECT current_database()"));
-                }
-            });
-            lacks("updatable results", "SQLFeatureNotSupported", con -> {
-                try (Statement st = con.createStatement(ResultSet.TYPE_FORWARD_ONLY, ResultSet.CONCUR_UPDATABLE); ResultSet r = st.executeQuery("SELECT 1 AS x")) {
-                    r.next();
-                    r.updateInt(1, 2);
-                }
-            });
-            lacks("generated keys", "SQLFeatureNotSupported", con -> {
-                try (PreparedStatement st = con.prepareStatement("SELECT 1", Statement.RETURN_GENERATED_KEYS)) {
-                    holds(st.getGeneratedKeys() != null, "no keys");
-                }
-            });
-        }
-    }
-
-    private static void check(String name, Check check) {
-        long start = System.nanoTime();
-        try (Connection con = connect()) {
-            check.run(con);
-            System.out.printf("ok    %s (%d ms)%n", name, (System.nanoTime() - start) / 1_000_000);
-        } catch (Throwable t) {
-            failed++;
-            System.out.println("FAIL  " + name);
-            t.printStackTrace(System.out);
-        }
-        System.out.flush();
-    }
-
-    private static void lacks(String name, String words, Check check) {
-        try (Connection con = connect()) {
-            try {
-                check.run(con);
-            } catch (SQLException | RuntimeException | AssertionError e) {
-                holds(String.valueOf(e).contains(words), "want " + words + ", have " + e);
-                System.out.printf("xfail driver: %s (%s)%n", name, String.valueOf(e).split("\n")[0]);
-                return;
-            }
-            failed++;
-            System.out.printf("FAIL  driver: %s: it works now, make it a check%n", name);
-        } catch (Exception | AssertionError e) {
-            failed++;
-            System.out.println("FAIL  driver: " + name);
-            e.printStackTrace(System.out);
-        }
-        System.out.flush();
-    }
-
-    private static Connection connect(String... more) throws SQLException {
-        Properties properties = new Properties();
-        properties.put("useEncryption", "false");
-        for (int i = 0; i < more.length; i += 2) {
-            properties.put(more[i], more[i + 1]);
-        }
-        return DriverManager.getConnection(url, properties);
-    }
-
-    private static void equal(Object want, Object have) {
-        if (!Objects.equals(want, have)) {
-            throw new AssertionError("want " + want + ", have " + have);
-        }
-    }
-
-    private static void holds(boolean condition, String what) {
-        if (!condition) {
-            throw new AssertionError(what);
-        }
-    }
-
-    private static List<String> names(ResultSet rows, String column) throws SQLException {
-        try (rows) {
-            List<String> values = new ArrayList<>();
-            while (rows.next()) {
-                values.add(rows.getString(column));
-            }
-            return values;
-        }
-    }
-
-    private static int rows(ResultSet result) throws SQLException {
-        try (result) {
-            int n = 0;
-            while (result.next()) {
-                n++;
-            }
-            return n;
-        }
-    }
-
-    private static String value(Connection con, String sql) throws SQLException {
-        try (Statement st = con.createStatement(); ResultSet rows = st.executeQuery(sql)) {
-            holds(rows.next(), "a row");
-            return rows.getString(1);
-        }
-    }
-
-    private static void run(Connection con, String... statements) throws SQLException {
-        try (Statement st = con.createStatement()) {
-            for (String sql : statements) {
-                st.execute(sql);
-            }
-        }
-    }
-
-    // --- On connecting ---
 
     private static void product(Connection con) throws SQLException {
         DatabaseMetaData md = con.getMetaData();
@@ -301,8 +106,6 @@ public final class Metadata {
         }
     }
 
-    // --- The navigator ---
-
     private static void schemas(Connection con) throws SQLException {
         DatabaseMetaData md = con.getMetaData();
         List<String> catalogs = names(md.getCatalogs(), "TABLE_CAT");
@@ -336,25 +139,6 @@ public final class Metadata {
         equal(List.of("jdbc_passing"), names(md.getTables(null, null, "jdbc_passing", null), "TABLE_NAME"));
         holds(names(md.getTables(null, "ai", "%", null), "TABLE_NAME").containsAll(List.of("models", "adapters", "prompts", "usage")), "tables of ai");
         run(con, "DROP SCHEMA jdbc_s CASCADE");
-    }
-
-    private static List<String> labels(ResultSet rows) throws SQLException {
-        ResultSetMetaData md = rows.getMetaData();
-        List<String> labels = new ArrayList<>();
-        for (int i = 1; i <= md.getColumnCount(); i++) {
-            labels.add(md.getColumnLabel(i));
-        }
-        return labels;
-    }
-
-    // --- Opening a table ---
-
-    private static void makeTable(Connection con) throws SQLException {
-        run(con, "DROP TABLE IF EXISTS jdbc_m_child", "DROP TABLE IF EXISTS jdbc_m",
-            "CREATE TABLE jdbc_m (id BIGINT PRIMARY KEY, name VARCHAR NOT NULL DEFAULT 'none', price DECIMAL(12, 3), ok BOOLEAN, small TINYINT,"
-            + " ratio DOUBLE, day DATE, clock TIME, made TIMESTAMP, zoned TIMESTAMPTZ, body BLOB, tags VARCHAR[], v FLOAT[3], part STRUCT(a INTEGER), code UUID)",
-            "COMMENT ON COLUMN jdbc_m.name IS 'what it is called'",
-            "CREATE TABLE jdbc_m_child (id INTEGER PRIMARY KEY, parent BIGINT REFERENCES jdbc_m (id), UNIQUE (parent))");
     }
 
     private static void columns(Connection con) throws SQLException {
@@ -416,22 +200,6 @@ public final class Metadata {
         }
     }
 
-    private static void openTable(Connection con) throws SQLException {
-        makeTable(con);
-        run(con, "INSERT INTO jdbc_m (id, name, price) VALUES (1, 'a', 1.5), (2, 'b', NULL)");
-        try (Statement st = con.createStatement(ResultSet.TYPE_FORWARD_ONLY, ResultSet.CONCUR_READ_ONLY)) {
-            st.setFetchSize(200);
-            try (ResultSet rows = st.executeQuery("SELECT t.* FROM hyprstream.main.jdbc_m t ORDER BY t.id LIMIT 200")) {
-                ResultSetMetaData md = rows.getMetaData();
-                equal(15, md.getColumnCount());
-                equal("price", md.getColumnName(3));
-                equal(Types.DECIMAL, md.getColumnType(3));
-                equal(2, rows(rows));
-            }
-        }
-        equal("2", value(con, "SELECT count(*) FROM (SELECT * FROM jdbc_m)"));
-    }
-
     private static void oddNames(Connection con) throws SQLException {
         DatabaseMetaData md = con.getMetaData();
         for (String name : new String[] {"a table", "with \"quotes\"", "it's", "dotted.name", "100%", "under_score", "Größe", "SELECT", "back\\slash"}) {
@@ -444,8 +212,6 @@ public final class Metadata {
             run(con, "DROP TABLE " + quoted);
         }
     }
-
-    // --- Prepared statements ---
 
     private static void preparedMetadata(Connection con) throws SQLException {
         makeTable(con);
@@ -470,290 +236,6 @@ public final class Metadata {
         }
         try (PreparedStatement st = con.prepareStatement("SELECT 1")) {
             equal(0, st.getParameterMetaData().getParameterCount());
-        }
-    }
-
-    private static void nullParameters(Connection con) throws SQLException {
-        try (PreparedStatement st = con.prepareStatement("SELECT ?::INTEGER IS NULL, ?::VARCHAR IS NULL, ?::DOUBLE IS NULL, ?::TIMESTAMP IS NULL")) {
-            st.setNull(1, Types.INTEGER);
-            st.setNull(2, Types.VARCHAR);
-            st.setNull(3, Types.DOUBLE);
-            st.setObject(4, null);
-            try (ResultSet rows = st.executeQuery()) {
-                holds(rows.next(), "a row");
-                for (int i = 1; i <= 4; i++) {
-                    equal(true, rows.getBoolean(i));
-                }
-            }
-        }
-    }
-
-    // --- Editing ---
-
-    private static void edits(Connection con) throws SQLException {
-        makeTable(con);
-        try (PreparedStatement add = con.prepareStatement("INSERT INTO main.jdbc_m (id, name, price) VALUES (?, ?, ?)");
-                PreparedStatement change = con.prepareStatement("UPDATE main.jdbc_m SET name = ? WHERE id = ?");
-                PreparedStatement remove = con.prepareStatement("DELETE FROM main.jdbc_m WHERE id = ?")) {
-            for (int i = 1; i <= 3; i++) {
-                add.setLong(1, i);
-                add.setString(2, "name " + i);
-                add.setBigDecimal(3, new java.math.BigDecimal("1.250"));
-                equal(1, add.executeUpdate());
-            }
-            change.setString(1, "changed");
-            change.setLong(2, 2);
-            equal(1, change.executeUpdate());
-            remove.setLong(1, 3);
-            equal(1, remove.executeUpdate());
-            equal(0, remove.executeUpdate());
-        }
-        equal("[name 1, changed]", value(con, "SELECT list(name ORDER BY id)::VARCHAR FROM jdbc_m"));
-        equal("2.500", value(con, "SELECT sum(price) FROM jdbc_m"));
-    }
-
-    private static void batch(Connection con) throws SQLException {
-        makeTable(con);
-        try (PreparedStatement st = con.prepareStatement("INSERT INTO jdbc_m (id, name, ok, ratio, day) VALUES (?, ?, ?, ?, ?)")) {
-            for (int round = 0; round < 3; round++) {
-                for (int i = 0; i < 500; i++) {
-                    st.setLong(1, round * 500 + i);
-                    st.setString(2, "naïve " + i);
-                    st.setBoolean(3, i % 2 == 0);
-                    st.setDouble(4, i / 2.0);
-                    st.setDate(5, java.sql.Date.valueOf("2024-02-29"));
-                    st.addBatch();
-                }
-                equal(500, Arrays.stream(st.executeBatch()).sum());
-            }
-        }
-        equal("1500", value(con, "SELECT count(*) FROM jdbc_m"));
-        equal("750", value(con, "SELECT count(*) FROM jdbc_m WHERE ok AND day = '2024-02-29' AND ratio = (id % 500) / 2"));
-    }
-
-    private static void transactionBySql(Connection con) throws SQLException {
-        makeTable(con);
-        try (Connection other = connect()) {
-            con.setAutoCommit(false);
-            run(con, "BEGIN", "INSERT INTO jdbc_m (id) VALUES (1)");
-            equal("1 0", value(con, "SELECT count(*) FROM jdbc_m") + " " + value(other, "SELECT count(*) FROM jdbc_m"));
-            run(con, "ROLLBACK");
-            equal("0", value(con, "SELECT count(*) FROM jdbc_m"));
-            run(con, "BEGIN", "INSERT INTO jdbc_m (id) VALUES (2)", "COMMIT");
-            equal("1", value(other, "SELECT count(*) FROM jdbc_m"));
-            run(con, "BEGIN");
-            try {
-                run(con, "INSERT INTO jdbc_m (id) VALUES (2)");
-                throw new AssertionError("a second row of one key");
-            } catch (SQLException e) {
-                holds(e.getMessage().contains("Duplicate key"), e.getMessage());
-            }
-            run(con, "ROLLBACK");
-            equal("1", value(con, "SELECT count(*) FROM jdbc_m"));
-            con.setAutoCommit(true);
-        }
-    }
-
-    // --- Running ---
-
-    private static void execute(Connection con) throws SQLException {
-        try (Statement st = con.createStatement()) {
-            equal(true, st.execute("SELECT 7 AS x"));
-            try (ResultSet rows = st.getResultSet()) {
-                holds(rows.next() && rows.getInt("x") == 7, "7");
-            }
-            equal(false, st.execute("CREATE OR REPLACE TABLE jdbc_e (x INTEGER)"));
-            equal(false, st.execute("INSERT INTO jdbc_e FROM range(4)"));
-            equal(4, st.getUpdateCount());
-            equal(false, st.getMoreResults());
-            equal(true, st.execute("EXPLAIN SELECT * FROM jdbc_e"));
-            holds(rows(st.getResultSet()) > 0, "a plan");
-            equal(true, st.execute("SHOW TABLES"));
-            holds(names(st.getResultSet(), "name").contains("jdbc_e"), "the table");
-            equal(true, st.execute("DESCRIBE jdbc_e"));
-            equal(List.of("x"), names(st.getResultSet(), "column_name"));
-            st.execute("DROP TABLE jdbc_e");
-        }
-    }
-
-    private static void fetchSize(Connection con) throws SQLException {
-        try (Statement st = con.createStatement()) {
-            st.setFetchSize(100);
-            try (ResultSet rows = st.executeQuery("SELECT i FROM range(10000) t(i) ORDER BY i")) {
-                for (int i = 0; i < 10000; i++) {
-                    holds(rows.next(), "row " + i);
-                    equal(i, rows.getInt(1));
-                }
-                holds(!rows.next(), "the end");
-            }
-        }
-    }
-
-    private static void maxRows(Connection con) throws SQLException {
-        try (Statement st = con.createStatement()) {
-            st.setMaxRows(5);
-            equal(5, rows(st.executeQuery("FROM range(100000)")));
-            st.setMaxRows(0);
-            equal(10, rows(st.executeQuery("FROM range(10)")));
-        }
-    }
-
-    private static void interleaved(Connection con) throws SQLException {
-        try (Statement a = con.createStatement(); Statement b = con.createStatement();
-                ResultSet one = a.executeQuery("SELECT i, repeat('x', 500) FROM range(20000) t(i) ORDER BY i");
-                ResultSet two = b.executeQuery("SELECT -i, repeat('y', 500) FROM range(20000) t(i) ORDER BY i")) {
-            for (int i = 0; i < 20000; i++) {
-                holds(one.next() && two.next(), "row " + i);
-                equal(0, one.getInt(1) + two.getInt(1));
-            }
-            holds(!one.next() && !two.next(), "the end of both");
-        }
-    }
-
-    private static void closeHalfRead(Connection con) throws SQLException {
-        for (int i = 0; i < 200; i++) {
-            try (Statement st = con.createStatement(); ResultSet rows = st.executeQuery("SELECT i, repeat('x', 1000) FROM range(1000000000) t(i)")) {
-                holds(rows.next() && rows.next(), "two rows");
-            }
-        }
-        equal("1", value(con, "SELECT 1"));
-        equal("0", value(con, "SELECT count(*) FROM ai.queries WHERE statement LIKE '%1000000000%' AND statement NOT LIKE '%ai.queries%'"));
-    }
-
-    private static void wide(Connection con) throws SQLException {
-        StringBuilder columns = new StringBuilder();
-        for (int i = 0; i < 1000; i++) {
-            columns.append(i == 0 ? "" : ", ").append(i % 2 == 0 ? i + " + r AS n" : "'text " + i + "' AS s").append(i);
-        }
-        run(con, "CREATE OR REPLACE TABLE jdbc_wide AS SELECT " + columns + " FROM range(100) t(r)");
-        try (Statement st = con.createStatement(); ResultSet rows = st.executeQuery("SELECT * FROM jdbc_wide ORDER BY n0")) {
-            equal(1000, rows.getMetaData().getColumnCount());
-            for (int r = 0; r < 100; r++) {
-                holds(rows.next(), "row " + r);
-                for (int i = 0; i < 1000; i++) {
-                    equal(i % 2 == 0 ? "" + (i + r) : "text " + i, rows.getString(i + 1));
-                }
-            }
-        }
-        equal(1000, names(con.getMetaData().getColumns(null, "main", "jdbc_wide", null), "COLUMN_NAME").size());
-        run(con, "DROP TABLE jdbc_wide");
-    }
-
-    private static void nulls(Connection con) throws SQLException {
-        makeTable(con);
-        run(con, "INSERT INTO jdbc_m (id, name) VALUES (1, 'x')");
-        try (Statement st = con.createStatement(); ResultSet rows = st.executeQuery("SELECT * EXCLUDE (id, name) FROM jdbc_m")) {
-            holds(rows.next(), "a row");
-            for (int i = 1; i <= rows.getMetaData().getColumnCount(); i++) {
-                equal(null, rows.getString(i));
-                equal(true, rows.wasNull());
-                if (rows.getMetaData().getColumnType(i) != Types.TIMESTAMP_WITH_TIMEZONE) { // see DriverLacks
-                    equal(null, rows.getObject(i));
-                }
-            }
-            equal(0, rows.getInt("small"));
-            equal(null, rows.getBigDecimal("price"));
-            equal(null, rows.getTimestamp("made"));
-            equal(null, rows.getBytes("body"));
-        }
-    }
-
-    private static void large(Connection con) throws SQLException {
-        int size = 5_000_000;
-        run(con, "CREATE OR REPLACE TABLE jdbc_l (id INTEGER, text VARCHAR, bytes BLOB)");
-        String text = "ü".repeat(size / 2);
-        byte[] bytes = new byte[size];
-        for (int i = 0; i < size; i++) {
-            bytes[i] = (byte) (i * 31);
-        }
-        try (PreparedStatement st = con.prepareStatement("INSERT INTO jdbc_l VALUES (1, ?, ?)")) {
-            st.setString(1, text);
-            st.setBytes(2, bytes);
-            equal(1, st.executeUpdate());
-        }
-        try (Statement st = con.createStatement(); ResultSet rows = st.executeQuery("SELECT text, bytes FROM jdbc_l")) {
-            holds(rows.next(), "a row");
-            equal(text, rows.getString(1));
-            holds(Arrays.equals(bytes, rows.getBytes(2)), "the bytes");
-        }
-        run(con, "DROP TABLE jdbc_l");
-    }
-
-    private static void unicode(Connection con) throws SQLException {
-        String text = "naïve наука 数学 🚀 \u0000 \uFFFD e\u0301 \"'\\";
-        try (PreparedStatement st = con.prepareStatement("SELECT ?::VARCHAR AS \"Größe 🚀\", length(?::VARCHAR), encode(?::VARCHAR)")) {
-            st.setString(1, text);
-            st.setString(2, text);
-            st.setString(3, "plain");
-            try (ResultSet rows = st.executeQuery()) {
-                holds(rows.next(), "a row");
-                equal("Größe 🚀", rows.getMetaData().getColumnLabel(1));
-                equal(text, rows.getString("Größe 🚀"));
-                equal(text.codePointCount(0, text.length()), rows.getInt(2));
-                equal("plain", new String(rows.getBytes(3), StandardCharsets.UTF_8));
-            }
-        }
-    }
-
-    private static void empty(Connection con) throws SQLException {
-        try (Statement st = con.createStatement(); ResultSet rows = st.executeQuery("SELECT 1 AS a, 'x' AS b WHERE false")) {
-            equal(List.of("a", "b"), labels(rows).subList(0, 2)); // the driver has them twice
-            equal(Types.INTEGER, rows.getMetaData().getColumnType(1));
-            holds(!rows.next(), "no rows");
-        }
-    }
-
-    // --- Cancelling ---
-
-    /** The driver knows a result from its first row on, so the statement that is cancelled gives one at once. */
-    private static void cancelled(Connection con, String sql) throws Exception {
-        long start = System.nanoTime();
-        try (Statement st = con.createStatement(); ResultSet rows = st.executeQuery(sql)) {
-            holds(rows.next(), "a first row");
-            Thread user = new Thread(() -> {
-                try {
-                    st.cancel();
-                } catch (SQLException e) {
-                    System.out.println("      cancel(): " + e.getMessage());
-                }
-            });
-            user.start();
-            int n = 1;
-            try {
-                while (rows.next()) {
-                    n++;
-                }
-                throw new AssertionError("all " + n + " rows came");
-            } catch (SQLException | RuntimeException e) { // the driver lets gRPC's own through
-                holds(String.valueOf(e.getMessage()).contains("ancel"), "" + e);
-            }
-            user.join();
-        }
-        holds(System.nanoTime() - start < 60_000_000_000L, "cancelled after a minute");
-        equal("1", value(con, "SELECT 1"));
-    }
-
-    private static void cancelScan(Connection con) throws Exception {
-        cancelled(con, "SELECT i, repeat('x', 1000) FROM range(10000000000) t(i)");
-    }
-
-    private static void cancelGeneration(Connection con) throws Exception {
-        cancelled(con, "SELECT text FROM generate_stream('gemma', 'Once upon a time', max_tokens := 1500, ignore_eos := true)");
-        equal("0", value(con, "SELECT count(*) FROM ai.queries WHERE statement LIKE '%Once upon a time%' AND statement NOT LIKE '%ai.queries%'"));
-    }
-
-    /** The driver stops waiting after the time, and the server computing when the statement is closed. */
-    private static void queryTimeout(Connection con) throws SQLException {
-        try (Statement st = con.createStatement()) {
-            st.setQueryTimeout(1);
-            try (ResultSet rows = st.executeQuery("SELECT count(*) FROM range(10000000000000) t(i) WHERE i % 7 = 3")) {
-                throw new AssertionError("a row: " + rows.next());
-            } catch (SQLException e) {
-                holds(String.valueOf(e.getMessage()).contains("timed out"), e.getMessage());
-            }
-        }
-        try (Connection other = connect()) {
-            equal("1", value(other, "SELECT 1"));
         }
     }
 

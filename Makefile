@@ -35,9 +35,9 @@ deps: ## Fetch and build what bin/hyprstream links (llama.cpp, DuckDB headers), 
 	@bash scripts/tools.sh build
 	@$(MAKE) -s --no-print-directory -j3 $(STAMPS)/llama $(DUCKDB_STAMP) $(STAMPS)/python $(MODEL) $(STAMPS)/go-modules
 
-test-deps: deps ## deps, and what only tests need: Java with the JDBC driver, the llama.cpp reference programs
+test-deps: deps ## deps, and what only tests need: stock clients, Java with the JDBC driver, the llama.cpp reference programs
 	@bash scripts/tools.sh test
-	@$(MAKE) -s --no-print-directory $(JDBC) .deps/bin/greedyref .deps/bin/embedref
+	@$(MAKE) -s --no-print-directory $(JDBC) $(STAMPS)/clients .deps/bin/greedyref .deps/bin/embedref
 
 build: deps ## Build bin/hyprstream
 	@echo "[go] building bin/hyprstream"
@@ -103,6 +103,11 @@ $(STAMPS)/venv:
 
 $(STAMPS)/python: tests/requirements.txt | $(STAMPS)/venv
 	@echo "[python] packages of tests/requirements.txt"
+	@$(PYTHON) -m pip install --quiet --no-compile --disable-pip-version-check -r $<
+	@touch $@
+
+$(STAMPS)/clients: tests/clients/requirements.txt | $(STAMPS)/python
+	@echo "[python] packages of tests/clients/requirements.txt"
 	@$(PYTHON) -m pip install --quiet --no-compile --disable-pip-version-check -r $<
 	@touch $@
 

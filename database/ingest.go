@@ -115,7 +115,11 @@ func (s *Session) load(ctx context.Context, opt IngestOptions, r array.RecordRea
 	var app m.Appender
 	if m.AppenderCreateExt(s.conn, opt.Catalog, opt.Schema, opt.Table, &app) != m.StateSuccess {
 		defer m.AppenderDestroy(&app)
-		return 0, appendError(app)
+		err := appendError(app)
+		if errs.CodeOf(err) == errs.NotFound { // DuckDB names it with the parts that were left out, as "..t"
+			err = errs.New(errs.NotFound, "ingest", "there is no table %s to append to: mode create_append makes it where it is missing", opt.target())
+		}
+		return 0, err
 	}
 	defer m.AppenderDestroy(&app)
 	for _, f := range r.Schema().Fields() {

@@ -1,6 +1,8 @@
 package database
 
 import (
+	"context"
+
 	m "github.com/duckdb/duckdb-go-bindings"
 )
 
@@ -22,6 +24,19 @@ func (s *Session) atomically(f func() error) error {
 		return err
 	}
 	return s.exec("COMMIT")
+}
+
+// EnsureTransaction begins a transaction unless the client has one open, be it
+// one that failed and waits for its ROLLBACK.
+func (s *Session) EnsureTransaction(ctx context.Context) (err error) {
+	if _, err = s.begin(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	defer func() { s.end(err) }()
+	if inside, failed := s.inTransaction(); inside || failed != nil {
+		return nil
+	}
+	return s.exec("BEGIN")
 }
 
 // inTransaction asks whether the client has a transaction open: only then do two

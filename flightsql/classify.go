@@ -32,6 +32,17 @@ func keepsState(sql string) bool {
 	return false
 }
 
+// endsTransaction says whether the statement may end a transaction.
+func endsTransaction(sql string) bool {
+	for _, part := range strings.Split(comments.ReplaceAllString(sql, " "), ";") {
+		switch firstWord(part) {
+		case "COMMIT", "END", "ROLLBACK", "ABORT":
+			return true
+		}
+	}
+	return false
+}
+
 // readsOnly says whether running the statement only when its rows are fetched
 // is safe: a query that changes nothing. Any other is executed at once.
 func readsOnly(sql string) bool {

@@ -131,7 +131,7 @@ func (p *plan) schemaWith(ctx context.Context, params arrow.RecordBatch) (*arrow
 }
 
 // run executes the statement to its end. The caller releases the batches.
-func (p *plan) run(ctx context.Context, tx string, params arrow.RecordBatch) ([]arrow.RecordBatch, int64, error) {
+func (p *plan) run(ctx context.Context, tx string, params arrow.RecordBatch) (rows []arrow.RecordBatch, changed int64, err error) {
 	ctx, cancel := p.session.bind(ctx)
 	defer cancel(nil)
 	n, err := p.need(tx)
@@ -143,13 +143,14 @@ func (p *plan) run(ctx context.Context, tx string, params arrow.RecordBatch) ([]
 		return nil, 0, err
 	}
 	defer l.release()
+	defer func() { err = l.reopen(ctx, p.sql, err) }()
 	res, free, err := p.execute(ctx, l, params)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer free()
 	defer res.Close()
-	rows, err := collect(res)
+	rows, err = collect(res)
 	if err != nil {
 		return nil, 0, causeOf(ctx, err)
 	}

@@ -175,5 +175,5 @@ func (s *service) update(ctx context.Context, sql, tx string) (int64, error) {
 	}
 	defer l.release()
 	count, err := l.sql.Exec(ctx, sql)
-	return count, causeOf(ctx, err)
+	return count, l.reopen(ctx, sql, causeOf(ctx, err))
 }

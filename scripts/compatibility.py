@@ -123,7 +123,8 @@ def jdbc_cases(out: str) -> list[Case]:
 def versions() -> dict[str, str]:
     """Versions of everything in go.mod, requirements.txt and the Makefile, by name."""
     found = dict(re.findall(r"^\s*(?:require )?([\w./-]+) v([\w.-]+)", (ROOT / "go.mod").read_text(), re.M))
-    found |= dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "tests" / "requirements.txt").read_text(), re.M))
+    for listed in (ROOT / "tests").glob("**/requirements.txt"):
+        found |= dict(re.findall(r"^([\w.-]+)==(\S+)", listed.read_text(), re.M))
     makefile = (ROOT / "Makefile").read_text()
     found["jdbc"] = re.search(r"flight-sql-jdbc-driver-([\d.]+)\.jar", makefile)[1]
     found["llama.cpp"] = re.search(r"llama\.cpp (\w+) and", makefile)[1]

@@ -369,7 +369,7 @@ public final class Conformance {
         }
     }
 
-    /** The driver takes setQueryTimeout and, so far, does nothing with it: no deadline reaches the server. */
+    /** One that is in time; Metadata.java has one that is not. */
     private static void queryTimeout(Connection con) throws SQLException {
         try (Statement st = con.createStatement()) {
             st.setQueryTimeout(30);

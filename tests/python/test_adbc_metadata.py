@@ -59,7 +59,7 @@ def test_ingest_modes(con, cur):
         cur.execute("SELECT count(*) FROM loaded")
         return cur.fetchone()[0]
 
-    with pytest.raises(dbapi.Error, match="NOT_FOUND"):
+    with pytest.raises(dbapi.Error, match=r'\[NOT_FOUND\] there is no table "loaded" to append to'):
         cur.adbc_ingest("loaded", ROWS, mode="append")
     assert cur.adbc_ingest("loaded", ROWS, mode="create") == 3
     with pytest.raises(dbapi.Error, match="ALREADY_EXISTS"):

@@ -467,7 +467,7 @@ static void Join(const vector<unique_ptr<Piece>> &pieces, const vector<LogicalTy
 } // namespace hyprstream
 
 //! How many bytes of packed rows may be made ahead of their reader.
-static constexpr idx_t PACKED_AHEAD = 4 << 20;
+static constexpr idx_t PACKED_AHEAD = 1 << 20;
 
 extern "C" void hs_buffer(void *conn, void *prepared, size_t bytes) {
 	using namespace hyprstream;

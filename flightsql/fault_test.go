@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -15,7 +14,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	client "github.com/apache/arrow-go/v18/arrow/flight/flightsql"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -56,44 +54,6 @@ func doomed(t *testing.T, addr string) (cl *client.Client, kill func()) {
 	}
 }
 
-// A client that goes away at any stage leaves nothing behind.
-func TestVanishingClients(t *testing.T) {
-	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
-	defer mem.AssertSize(t, 0)
-	srv, addr := start(t, flightsql.Options{Allocator: mem})
-	update(t, dial(t, addr), "CREATE TABLE t (x INTEGER)")
-	stages := []func(t *testing.T, cl *client.Client){
-		vanishWithTicket, vanishWithPrepared, vanishInStream, vanishInLongQuery, vanishInUpdate,
-	}
-	round := func() {
-		for _, stage := range stages {
-			cl, kill := doomed(t, addr)
-			stage(t, cl)
-			kill()
-		}
-	}
-	for range 5 { // whatever is made once, and the allocators' reserves
-		round()
-	}
-	settle(t, srv)
-	goroutines, resident := runtime.NumGoroutine(), residentBytes(t)
-	for range 10 {
-		round()
-	}
-	for range 50 { // each has some 4 MB of rows under way
-		cl, kill := doomed(t, addr)
-		vanishInStream(t, cl)
-		kill()
-	}
-	settle(t, srv)
-	if n := runtime.NumGoroutine(); n > goroutines+5 {
-		t.Errorf("%d goroutines, %d before", n, goroutines)
-	}
-	if grown := residentBytes(t) - resident; grown > 128<<20 {
-		t.Errorf("%d MB grown", grown>>20)
-	}
-}
-
 func vanishWithTicket(t *testing.T, cl *client.Client) {
 	if _, err := cl.Execute(t.Context(), wide); err != nil {
 		t.Fatal(err)
@@ -124,23 +84,6 @@ func vanishInStream(t *testing.T, cl *client.Client) {
 	if !rd.Next() {
 		t.Fatal(rd.Err())
 	}
-}
-
-func vanishInLongQuery(t *testing.T, cl *client.Client) {
-	info, err := cl.Execute(t.Context(), endless)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := cl.Client.DoGet(t.Context(), info.Endpoint[0].Ticket); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(20 * time.Millisecond)
-}
-
-func vanishInUpdate(t *testing.T, cl *client.Client) {
-	update(t, cl, "SELECT 1")                                  // connected
-	go cl.ExecuteUpdate(t.Context(), "INSERT INTO t "+endless) //nolint:errcheck // it dies with the connection
-	time.Sleep(20 * time.Millisecond)
 }
 
 // settle waits until the server keeps nothing but the session of the client that

@@ -273,7 +273,7 @@ func (st *Stmt) start(ctx context.Context, r *Result, b *binder, row int) error 
 	if err := b.bind(st.prep, row); err != nil {
 		return err
 	}
-	st.s.setBuffer(st.sql)
+	st.s.setBuffer(st)
 	var state m.State
 	st.s.during(ctx, func() { state = m.ExecutePreparedStreaming(st.prep, &r.res) })
 	if state != m.StateSuccess {

@@ -10,7 +10,6 @@ package database
 typedef uint64_t idx_t;
 struct hs_arrow_blob { char bytes[128]; }; // room for ArrowSchema (72) and ArrowArray (80)
 extern void *duckdb_to_arrow_schema(void *options, void **types, const char **names, idx_t n, void *out_schema);
-extern void *duckdb_data_chunk_to_arrow(void *options, void *chunk, void *out_array);
 extern void *duckdb_schema_from_arrow(void *conn, void *schema, void **out_types);
 extern void *duckdb_data_chunk_from_arrow(void *conn, void *array, void *converted_schema, void **out_chunk);
 extern void duckdb_destroy_arrow_converted_schema(void **schema);
@@ -25,6 +24,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/cdata"
 	m "github.com/duckdb/duckdb-go-bindings"
+
+	"hyprstream/sqlfuncs/operator"
 )
 
 // schemaOf makes the Arrow schema DuckDB exports for these columns, in C order.
@@ -54,16 +55,20 @@ func schemaOf(opt m.ArrowOptions, types []m.LogicalType, names []string) (*arrow
 	return cdata.ImportCArrowSchema(schema)
 }
 
-// batchOf copies a chunk into Arrow memory owned by C; the batch's Release frees it.
-func batchOf(opt m.ArrowOptions, schema *arrow.Schema, chunk m.DataChunk) (arrow.RecordBatch, error) {
+// fetchBatch gets the next rows of a result, up to maxRows where they are there at
+// once, in Arrow memory owned by C that the batch's Release frees. nil: there are no
+// more. With ended this was the last batch.
+func fetchBatch(res *m.Result, opt m.ArrowOptions, schema *arrow.Schema, maxRows int) (rec arrow.RecordBatch, ended bool, err error) {
 	blob := C.calloc(1, C.sizeof_struct_hs_arrow_blob)
 	defer C.free(blob)
-	arr := (*cdata.CArrowArray)(blob)
-	if err := errorData(C.duckdb_data_chunk_to_arrow(opt.Ptr, chunk.Ptr, blob)); err != nil {
-		return nil, err
+	rows, ended := operator.Fetch(res, opt, maxRows, blob)
+	if rows == 0 {
+		return nil, ended, nil
 	}
+	arr := (*cdata.CArrowArray)(blob)
 	defer cdata.ReleaseCArrowArray(arr) // a no-op once the import took it over
-	return cdata.ImportCRecordBatchWithSchema(arr, schema)
+	rec, err = cdata.ImportCRecordBatchWithSchema(arr, schema)
+	return rec, ended, err
 }
 
 // arrowTypes is DuckDB's reading of an Arrow schema, needed to take batches in.

@@ -10,6 +10,7 @@ import (
 	m "github.com/duckdb/duckdb-go-bindings"
 
 	"hyprstream/errs"
+	"hyprstream/sqlfuncs/operator"
 )
 
 // binder knows which column of a parameter batch belongs to which parameter.
@@ -80,7 +81,12 @@ func (b *binder) bind(prep m.PreparedStatement, row int) error {
 // valueOf is the DuckDB value of a[i]; the caller destroys it.
 func valueOf(a arrow.Array, i int) (m.Value, error) {
 	if a.IsNull(i) || a.DataType().ID() == arrow.NULL {
-		return m.CreateNullValue(), nil
+		t, err := logicalType(a.DataType())
+		if err != nil {
+			return m.Value{}, err
+		}
+		defer m.DestroyLogicalType(&t)
+		return operator.NullOf(t), nil // of its column's type: other rows have values
 	}
 	if v, ok := plainValue(a, i); ok {
 		return v, nil

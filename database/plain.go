@@ -11,6 +11,9 @@ import (
 // maxBatchBytes is where a batch is cut: clients refuse messages over 4 MB.
 const maxBatchBytes = 2 << 20
 
+// maxBatchRows is where a batch of small rows ends.
+const maxBatchRows = 64 << 10
+
 // plainSchema is the schema clients see: DuckDB's, but ENUMs (dictionaries) as
 // plain strings, since the JDBC driver reads them as numbers.
 func plainSchema(s *arrow.Schema) *arrow.Schema {

@@ -107,6 +107,40 @@ func (q *query) snapshot() snapshot {
 	return snapshot{u, q.client, q.sql, q.done, progress}
 }
 
+// Progress is how far a statement is. Rows are calls of model functions; a statement
+// without any expects none.
+type Progress struct {
+	Query            string  `json:"query,omitempty"` // its name in ai.queries
+	Rows             int64   `json:"rows"`
+	RowsExpected     int64   `json:"rows_expected"`
+	FailedRows       int64   `json:"failed_rows"`
+	PromptTokens     int64   `json:"prompt_tokens"`
+	CompletionTokens int64   `json:"completion_tokens"`
+	Fraction         float64 `json:"fraction"` // 0 to 1, also of an import or a load
+}
+
+// Running is a statement that runs, or ran.
+type Running struct{ q *query }
+
+// Running is the session's statement, nil where none runs.
+func (s *Session) Running() *Running {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.query == nil {
+		return nil
+	}
+	return &Running{s.query}
+}
+
+// Progress is how far the statement is, or was when it ended; of nil, the zero value.
+func (r *Running) Progress() Progress {
+	if r == nil {
+		return Progress{}
+	}
+	n := r.q.snapshot()
+	return Progress{n.Query, n.done, n.Rows, n.FailedRows, n.PromptTokens, n.CompletionTokens, n.progress}
+}
+
 // queries are the statements that run. Its zero value is ready.
 type queries struct {
 	mu     sync.Mutex

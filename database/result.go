@@ -34,6 +34,9 @@ type Result struct {
 	keep    func()               // releases what again needs
 	err     error
 	changed int64
+	over    bool // this execution has no more rows, or an error
+	ahead   int  // rows that the next batch may have: few at first, which leave at once
+	most    int  // that ahead grows to
 	ended   bool // nothing more to fetch
 	holding bool // the session's turn belongs to this result
 }
@@ -60,7 +63,11 @@ func (r *Result) opened() error {
 	if err != nil {
 		return err
 	}
-	r.raw = raw
+	r.raw, r.over = raw, false
+	r.ahead, r.most = int(m.VectorSize()), maxBatchRows
+	if r.s.buffer == bufferForModels {
+		r.most = 1 // what there is leaves
+	}
 	if r.schema == nil {
 		r.schema = plainSchema(raw)
 	}
@@ -128,7 +135,7 @@ func (r *Result) Release() {
 }
 
 // Next waits for a batch with at least one row. It returns as soon as DuckDB has
-// a chunk, without filling it up.
+// rows, and fills the batch up only with what comes without a wait.
 func (r *Result) Next() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -146,24 +153,22 @@ func (r *Result) Next() bool {
 	return true
 }
 
-// fetch gets one chunk into r.slices, or ends the rows. Called with mu held.
+// fetch gets a batch into r.slices, or ends the rows. Called with mu held.
 func (r *Result) fetch() error {
 	if err := stopped(r.ctx); err != nil {
 		return err
 	}
-	var chunk m.DataChunk
-	r.s.during(r.ctx, func() { chunk = m.FetchChunk(r.res) })
-	defer m.DestroyDataChunk(&chunk)
-	if chunk.Ptr == nil {
+	if r.over {
+		r.over = false
 		return r.exhausted()
 	}
-	if m.DataChunkGetSize(chunk) == 0 {
-		return nil
-	}
-	rec, err := batchOf(r.opt, r.raw, chunk)
-	if err != nil {
+	var rec arrow.RecordBatch
+	var err error
+	r.s.during(r.ctx, func() { rec, r.over, err = fetchBatch(&r.res, r.opt, r.raw, r.ahead) })
+	if rec == nil || err != nil {
 		return err
 	}
+	r.ahead = min(2*r.ahead, r.most)
 	if rec, err = plainBatch(rec, r.schema); err != nil {
 		return err
 	}

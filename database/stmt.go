@@ -205,10 +205,11 @@ func (st *Stmt) SchemaWith(ctx context.Context, params arrow.RecordBatch) (*arro
 	return r.Schema(), nil
 }
 
-// Execute runs the statement once per row of params, or once where params is nil
-// (then the statement must have no parameters). Rows of several executions
-// follow each other in one Result; counts are summed, and changes of several
-// rows are one transaction. ctx bounds the statement until its Result is closed.
+// Execute runs the statement for each row of params, or once where params is nil
+// (then the statement must have no parameters). The rows of each follow each other
+// in one Result; counts are summed, and changes of several rows are one transaction.
+// Where it can it is one statement over all rows: then they are one batch for the
+// model. ctx bounds the statement until its Result is closed.
 func (st *Stmt) Execute(ctx context.Context, params arrow.RecordBatch) (*Result, error) {
 	run, err := st.s.begin(ctx, st.sql)
 	if err != nil {
@@ -229,8 +230,14 @@ func (st *Stmt) execute(ctx context.Context, params arrow.RecordBatch) (*Result,
 	if err != nil {
 		return nil, err
 	}
-	if b.rows > 1 && !st.query {
-		return st.executeEach(ctx, b)
+	if b.rows > 1 {
+		if all := st.together(ctx, b); all != nil {
+			defer all.Close()
+			return all.execute(ctx, nil)
+		}
+		if !st.query {
+			return st.executeEach(ctx, b)
+		}
 	}
 	if b.rows == 0 {
 		return st.noRows(ctx), nil

@@ -20,7 +20,8 @@ func (s *service) authorise(ctx context.Context) error {
 		return nil
 	}
 	for _, header := range metadata.ValueFromIncomingContext(ctx, "authorization") {
-		if sameSecret(secretOf(header), s.opt.Token) {
+		secret, _ := cutSession(secretOf(header))
+		if sameSecret(secretOf(header), s.opt.Token) || sameSecret(secret, s.opt.Token) {
 			return nil
 		}
 	}
@@ -51,13 +52,42 @@ func sameSecret(a, b string) bool {
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
-// Handshake exchanges user and password for the token that later calls bear.
-// The interceptor has checked them; what comes back is what the client sent.
+// sessionMark stands between the secret and the session's id in a token that
+// Handshake gave.
+const sessionMark = ".session-"
+
+// cutSession takes the session's id off a token; id is "" where there is none.
+func cutSession(token string) (secret, id string) {
+	i := strings.LastIndex(token, sessionMark)
+	if i < 0 {
+		return token, ""
+	}
+	return token[:i], token[i+len(sessionMark):]
+}
+
+// sessionOf is the id of the session that a call's token names, "" for none.
+func sessionOf(ctx context.Context) string {
+	for _, header := range metadata.ValueFromIncomingContext(ctx, "authorization") {
+		if _, id := cutSession(secretOf(header)); id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// Handshake exchanges user and password, which the interceptor has checked, for the
+// token that later calls bear: it names the session as well, on any connection.
 func (t *transport) Handshake(stream flight.FlightService_HandshakeServer) error {
 	for _, header := range metadata.ValueFromIncomingContext(stream.Context(), "authorization") {
-		if secret := secretOf(header); secret != "" {
-			return stream.SendHeader(metadata.Pairs("authorization", "Bearer "+secret))
+		secret, _ := cutSession(secretOf(header))
+		if secret == "" {
+			continue
 		}
+		sess, err := t.service.sessions.of(stream.Context())
+		if err != nil {
+			return err
+		}
+		return stream.SendHeader(metadata.Pairs("authorization", "Bearer "+secret+sessionMark+sess.id))
 	}
 	return nil
 }

@@ -79,6 +79,13 @@ func (h *handles[T]) take(id string) (T, bool) {
 	return h.unlink(e), true
 }
 
+// remove drops a value, unless somebody took it.
+func (h *handles[T]) remove(id string) {
+	if value, ok := h.take(id); ok {
+		h.drop(value)
+	}
+}
+
 // sweep drops what has not been used for the time to live.
 func (h *handles[T]) sweep(now time.Time) {
 	h.mu.Lock()

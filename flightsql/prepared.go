@@ -114,8 +114,8 @@ func (s *service) GetSchemaPreparedStatement(ctx context.Context, cmd flightsql.
 	return &flight.SchemaResult{Schema: flight.SerializeSchema(schema, s.mem)}, nil
 }
 
-// DoPutPreparedStatementQuery binds parameters; several rows are several
-// executions whose rows follow each other.
+// DoPutPreparedStatementQuery binds parameters; the rows for several rows of them
+// follow each other.
 func (s *service) DoPutPreparedStatementQuery(_ context.Context, cmd flightsql.PreparedStatementQuery, in flight.MessageReader, _ flight.MetadataWriter) ([]byte, error) {
 	p, err := s.findPrepared(cmd.GetPreparedStatementHandle())
 	if err != nil {
@@ -129,8 +129,8 @@ func (s *service) DoPutPreparedStatementQuery(_ context.Context, cmd flightsql.P
 	return cmd.GetPreparedStatementHandle(), nil
 }
 
-// DoPutPreparedStatementUpdate runs the statement once per row of parameters,
-// batch by batch, and sums the counts.
+// DoPutPreparedStatementUpdate runs the statement for all rows of parameters and
+// sums the counts.
 func (s *service) DoPutPreparedStatementUpdate(ctx context.Context, cmd flightsql.PreparedStatementUpdate, in flight.MessageReader) (int64, error) {
 	p, err := s.findPrepared(cmd.GetPreparedStatementHandle())
 	if err != nil {

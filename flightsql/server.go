@@ -27,8 +27,10 @@ type Options struct {
 	Logger    *slog.Logger     // nil: none
 	Token     string           // "": no authentication
 	TLS       *tls.Config      // nil: plain text
-	TTL       time.Duration    // of unused tickets and prepared statements; 0: 10 minutes
+	TTL       time.Duration    // of unused tickets and prepared statements, and of a session without a connection; 0: 10 minutes
 	Handles   int              // tickets, and prepared statements, kept at once; 0: 10,000
+	IdleTTL   time.Duration    // of a session whose connection asks nothing; 0: 12 hours
+	Sessions  int              // kept at once; 0: 1,000
 	Version   string           // of the product, for SqlInfo
 	Allocator memory.Allocator // nil: Go's
 }
@@ -56,6 +58,12 @@ func New(db *database.DB, opt Options) (*Server, error) {
 	}
 	if opt.Handles == 0 {
 		opt.Handles = 10_000
+	}
+	if opt.IdleTTL == 0 {
+		opt.IdleTTL = 12 * time.Hour
+	}
+	if opt.Sessions == 0 {
+		opt.Sessions = 1000
 	}
 	if opt.Allocator == nil {
 		opt.Allocator = memory.DefaultAllocator
@@ -106,13 +114,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // sweep drops handles that nobody uses.
 func (s *Server) sweep() {
 	defer s.janitor.Done()
-	tick := time.NewTicker(max(s.service.opt.TTL/10, time.Millisecond))
+	tick := time.NewTicker(max(min(s.service.opt.TTL, s.service.opt.IdleTTL)/10, time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {
 		case now := <-tick.C:
 			s.service.tickets.sweep(now)
 			s.service.prepared.sweep(now)
+			s.service.sessions.sweep(now)
 		case <-s.stop:
 			return
 		}
@@ -137,7 +146,7 @@ func newService(db *database.DB, opt Options) (*service, error) {
 	s.running.byID = map[string]context.CancelCauseFunc{}
 	s.tickets = newHandles(opt.TTL, opt.Handles, (*ticket).release)
 	s.prepared = newHandles(opt.TTL, opt.Handles, (*prepared).release)
-	s.sessions = newSessions(db, opt.Logger, s.forget)
+	s.sessions = newSessions(db, opt, s.forget)
 	return s, s.registerInfo()
 }
 

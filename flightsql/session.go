@@ -38,19 +38,26 @@ type session struct {
 	sql   *database.Session
 	spare chan struct{} // capacity maxSiblings; one value per open sibling
 
+	// Guarded by sessions.mu.
+	of    map[*conn]struct{} // connections that use the session
+	named bool               // its client has called it by its id
+	used  time.Time          // a call asked for it last, or its last connection ended
+
 	ctx    context.Context // ends when the session closes; every statement's context ends with it
 	cancel context.CancelCauseFunc
 
-	mu      sync.Mutex
-	work    sync.WaitGroup // open leases; added to under mu while not closed
-	closed  bool
-	conns   int    // connections that use the session; guarded by the Server's mutex
-	local   bool   // has state of its own
-	tx      string // id of the open transaction, "" for none
-	current *lease // who owns sql, when known
-	catalog string // as set by session options, "" for the default
-	schema  string
-	options database.SessionOptions
+	mu       sync.Mutex
+	work     sync.WaitGroup // open leases; added to under mu while not closed
+	closed   bool
+	active   int            // statements that hold a lease
+	ended    time.Time      // when the last of them ended
+	local    bool           // has state of its own
+	tx       string         // id of the open transaction, "" for none
+	current  *lease         // who owns sql, when known
+	catalog  string         // as set by a session option, "" for the default
+	timeout  time.Duration  // of a statement; 0: none
+	settings map[string]any // set as session options
+	options  database.SessionOptions
 }
 
 func newSession(ctx context.Context, db *database.DB, opt database.SessionOptions) (*session, error) {
@@ -60,6 +67,7 @@ func newSession(ctx context.Context, db *database.DB, opt database.SessionOption
 	}
 	s := &session{
 		id: newID(), db: db, sql: sql, options: opt,
+		of: map[*conn]struct{}{}, used: time.Now(),
 		token: make(chan struct{}, 1), spare: make(chan struct{}, maxSiblings),
 	}
 	// Not the connection's context: the session outlives one call and may be
@@ -90,11 +98,12 @@ func (s *session) acquire(ctx context.Context, n need) (*lease, error) {
 		return nil, errSessionClosed()
 	}
 	s.work.Add(1)
+	s.active++
 	alone := n == needOwn || n == needEnd || (n == needAny && (s.local || s.tx != ""))
 	s.mu.Unlock()
 	l, err := s.find(ctx, alone, n == needEnd)
 	if err != nil {
-		s.work.Done()
+		s.leave()
 		return nil, err
 	}
 	return l, nil
@@ -205,14 +214,48 @@ func (l *lease) release() {
 		l.sql.Close()
 		<-s.spare
 	}
+	s.leave()
+}
+
+// leave ends what acquire began.
+func (s *session) leave() {
+	s.mu.Lock()
+	s.active--
+	s.ended = time.Now()
+	s.mu.Unlock()
 	s.work.Done()
 }
 
-// bind makes a context that ends with the call and with the session.
+// idle is how long nothing has been asked of the session; sessions.mu is held.
+func (s *session) idle(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.active > 0 {
+		return 0
+	}
+	return min(now.Sub(s.used), now.Sub(s.ended))
+}
+
+// hasState says whether the session has what a new one would lack.
+func (s *session) hasState() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.local || s.tx != ""
+}
+
+// bind makes a context that ends with the call, with the session and at its timeout.
 func (s *session) bind(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	s.mu.Lock()
+	timeout := s.timeout
+	s.mu.Unlock()
+	timed := func() {}
+	if timeout > 0 {
+		ctx, timed = context.WithTimeoutCause(ctx, timeout, errs.New(errs.Timeout, "statement",
+			"the statement took longer than the session's query_timeout of %v", timeout))
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(s.ctx, func() { cancel(context.Cause(s.ctx)) })
-	return ctx, func(cause error) { stop(); cancel(cause) }
+	return ctx, func(cause error) { stop(); cancel(cause); timed() }
 }
 
 // setLocal notes that the client now has state a sibling would not see.

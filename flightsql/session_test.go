@@ -180,27 +180,172 @@ func TestCommitWithUnreadResult(t *testing.T) {
 func TestSessionOptions(t *testing.T) {
 	cl := dial(t, serve(t, flightsql.Options{}))
 	update(t, cl, "CREATE SCHEMA other; CREATE TABLE other.here AS SELECT 1 AS x")
-	options, err := flight.NewSessionOptionValues(map[string]any{"schema": "other", "colour": "blue"})
-	if err != nil {
-		t.Fatal(err)
+	set := func(values map[string]any) map[string]*flight.SetSessionOptionsResultError {
+		t.Helper()
+		options, err := flight.NewSessionOptionValues(values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := cl.SetSessionOptions(t.Context(), &flight.SetSessionOptionsRequest{SessionOptions: options})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.GetErrors()
 	}
-	res, err := cl.SetSessionOptions(t.Context(), &flight.SetSessionOptionsRequest{SessionOptions: options})
-	if err != nil {
-		t.Fatal(err)
+	get := func() map[string]*flight.SessionOptionValue {
+		t.Helper()
+		have, err := cl.GetSessionOptions(t.Context(), &flight.GetSessionOptionsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return have.GetSessionOptions()
 	}
-	if len(res.GetErrors()) != 1 || res.GetErrors()["colour"].GetValue() != flight.SetSessionOptionsResultErrorInvalidName {
-		t.Fatalf("only the unknown option should be refused: %v", res.GetErrors())
+	refused := set(map[string]any{"schema": "other", "colour": "blue", "query_timeout": "soon", "ai_max_rows": int64(9), "TimeZone": "Asia/Tokyo"})
+	if len(refused) != 2 || refused["colour"].GetValue() != flight.SetSessionOptionsResultErrorInvalidName ||
+		refused["query_timeout"].GetValue() != flight.SetSessionOptionsResultErrorInvalidValue {
+		t.Fatalf("refused: %v", refused)
 	}
-	equal(t, query(t, cl, "SELECT x FROM here"), "1")
-	have, err := cl.GetSessionOptions(t.Context(), &flight.GetSessionOptionsRequest{})
-	if err != nil {
-		t.Fatal(err)
+	equal(t, query(t, cl, "SELECT x, current_setting('ai_max_rows'), current_setting('TimeZone') FROM here"), "1|9|Asia/Tokyo")
+	have := get()
+	equal(t, have["schema"].GetStringValue(), "other")
+	if have["ai_max_rows"].GetInt64Value() != 9 || have["query_timeout"].GetDoubleValue() != 0 || have["catalog"].GetStringValue() == "" {
+		t.Fatal(have)
 	}
-	equal(t, have.GetSessionOptions()["schema"].GetStringValue(), "other")
+	if refused := set(map[string]any{"catalog": have["catalog"].GetStringValue(), "schema": "nowhere"}); len(refused) != 2 {
+		t.Fatalf("refused: %v", refused)
+	}
+	if refused := set(map[string]any{"ai_max_rows": nil, "TimeZone": "Nowhere/Nothing"}); len(refused) != 1 ||
+		refused["TimeZone"].GetValue() != flight.SetSessionOptionsResultErrorInvalidValue {
+		t.Fatalf("refused: %v", refused)
+	}
+	equal(t, query(t, cl, "SELECT current_setting('ai_max_rows') <> 9, current_schema()"), "true|other")
+	update(t, cl, "USE main") // what SQL changes is told as well
+	equal(t, get()["schema"].GetStringValue(), "main")
 	if _, err := cl.CloseSession(t.Context(), &flight.CloseSessionRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	equal(t, query(t, cl, "SELECT current_schema()"), "main")
+	if _, ok := get()["ai_max_rows"]; ok {
+		t.Error("an option outlived its session")
+	}
+}
+
+func TestQueryTimeout(t *testing.T) {
+	cl := dial(t, serve(t, flightsql.Options{}))
+	options, err := flight.NewSessionOptionValues(map[string]any{"query_timeout": 0.2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cl.SetSessionOptions(t.Context(), &flight.SetSessionOptionsRequest{SessionOptions: options}); err != nil {
+		t.Fatal(err)
+	}
+	info, err := cl.Execute(t.Context(), endless)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rd, err := cl.DoGet(t.Context(), info.Endpoint[0].Ticket)
+	if err == nil {
+		rd.Next()
+		err = rd.Err()
+		rd.Release()
+	}
+	wantCode(t, err, codes.DeadlineExceeded, "TIMEOUT")
+	_, err = cl.ExecuteUpdate(t.Context(), "CREATE TABLE t AS "+endless)
+	wantCode(t, err, codes.DeadlineExceeded, "TIMEOUT")
+	equal(t, query(t, cl, "SELECT 1"), "1")
+}
+
+// bearing makes calls on a connection of its own with a session's token.
+func bearing(t *testing.T, addr, token string) func(sql string) string {
+	cl := dial(t, addr)
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", token)
+	return func(sql string) string {
+		t.Helper()
+		info, err := cl.Execute(ctx, sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rd, err := cl.DoGet(ctx, info.Endpoint[0].Ticket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rd.Release()
+		out, err := render(rd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+}
+
+// The token of a handshake names the session, on whatever connection it comes, and
+// keeps it when there is none.
+func TestSessionByToken(t *testing.T) {
+	for _, secret := range []string{"", "open sesame"} {
+		_, addr := start(t, flightsql.Options{Token: secret})
+		first := dial(t, addr)
+		ctx, err := first.Client.AuthenticateBasicToken(t.Context(), "anybody", "open sesame")
+		if err != nil {
+			t.Fatal(err)
+		}
+		md, _ := metadata.FromOutgoingContext(ctx)
+		token := md.Get("authorization")[0]
+		if _, err := first.ExecuteUpdate(ctx, "CREATE TEMP TABLE mine AS SELECT 42 AS x"); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, bearing(t, addr, token)("FROM mine"), "42")
+		first.Close()
+		equal(t, bearing(t, addr, token)("FROM mine"), "42")
+	}
+}
+
+// Sessions that nobody uses end, be there a connection or not, and the cap on their number
+// takes those without a connection first.
+func TestSessionsEnd(t *testing.T) {
+	srv, addr := start(t, flightsql.Options{TTL: 300 * time.Millisecond, IdleTTL: time.Second, Sessions: 3})
+	named := func() *client.Client {
+		cl := dial(t, addr)
+		ctx, err := cl.Client.AuthenticateBasicToken(t.Context(), "anybody", "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := cl.Execute(ctx, "SELECT 1"); err != nil {
+			t.Fatal(err)
+		}
+		return cl
+	}
+	named().Close()
+	for srv.Held().Sessions > 0 { // without a connection, after its TTL
+		time.Sleep(10 * time.Millisecond)
+	}
+	plain, mine := dial(t, addr), dial(t, addr)
+	query(t, plain, "SELECT 1")
+	update(t, mine, "CREATE TEMP TABLE t AS SELECT 1")
+	named().Close()
+	third := dial(t, addr)
+	query(t, third, "SELECT 1") // in the place of the one without a connection
+	_, err := dial(t, addr).Execute(t.Context(), "SELECT 1")
+	wantCode(t, err, codes.ResourceExhausted, "QUEUE_FULL")
+	for srv.Held().Sessions > 0 { // with a connection, after their IdleTTL
+		time.Sleep(10 * time.Millisecond)
+	}
+	equal(t, query(t, plain, "SELECT 1"), "1") // had nothing to lose
+	_, err = mine.Execute(t.Context(), "SELECT 1")
+	wantCode(t, err, codes.Canceled, "CANCELLED")
+	equal(t, query(t, mine, "SELECT 1"), "1")
+}
+
+func TestSavepointsAreRefused(t *testing.T) {
+	cl := dial(t, serve(t, flightsql.Options{}))
+	tx, err := cl.BeginTransaction(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = tx.BeginSavepoint(t.Context(), "here")
+	wantCode(t, err, codes.Unimplemented, "UNSUPPORTED")
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestToken(t *testing.T) {

@@ -2,10 +2,10 @@ package flightsql
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -18,13 +18,11 @@ import (
 // cookieName is what Arrow's own session middlewares use.
 const cookieName = "arrow_flight_session_id"
 
-// maxSessions bounds the clients served at once.
-const maxSessions = 1000
-
 // conn is one client connection, tagged into the context of its calls.
 type conn struct {
 	// Guarded by sessions.mu.
 	own   *session              // made for this connection
+	lost  bool                  // own was idle for too long and had state of its own: its client is to know
 	joins map[*session]struct{} // every session its calls used, own included
 	ended bool
 }
@@ -32,12 +30,14 @@ type conn struct {
 type connKey struct{}
 
 // sessions gives each client connection its session and ends it with the
-// connection. A client that returns the session cookie keeps its session on
-// whatever connection it calls from; the session ends with the last of them.
-// It implements stats.Handler, gRPC's only way to see connections end.
+// connection. A client that returns the session's id, as a cookie or in the token
+// that Handshake gave it, keeps its session on whatever connection it calls from, and
+// for a while (Options.TTL) without any. Who asks nothing for long (Options.IdleTTL)
+// loses its session too. It implements stats.Handler, gRPC's only way to see
+// connections end.
 type sessions struct {
 	db   *database.DB
-	log  *slog.Logger
+	opt  Options
 	gone func(*session) // called once when a session ends
 
 	mu      sync.Mutex
@@ -45,8 +45,8 @@ type sessions struct {
 	closers sync.WaitGroup // goroutines that end sessions
 }
 
-func newSessions(db *database.DB, log *slog.Logger, gone func(*session)) *sessions {
-	return &sessions{db: db, log: log, gone: gone, byID: map[string]*session{}}
+func newSessions(db *database.DB, opt Options, gone func(*session)) *sessions {
+	return &sessions{db: db, opt: opt, gone: gone, byID: map[string]*session{}}
 }
 
 // of finds the session of a call, or opens one.
@@ -55,16 +55,24 @@ func (m *sessions) of(ctx context.Context) (*session, error) {
 	if !ok {
 		return nil, errs.New(errs.Internal, "session", "the call came without a connection")
 	}
-	cookie := incomingCookie(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s := m.byID[cookie]; s != nil {
-		m.join(c, s)
-		return s, nil
+	for _, id := range []string{incomingCookie(ctx), sessionOf(ctx)} {
+		if s := m.byID[id]; s != nil {
+			s.named = true
+			s.used = time.Now()
+			m.join(c, s)
+			return s, nil
+		}
+	}
+	if c.lost {
+		c.lost = false
+		return nil, errs.New(errs.Cancelled, "session",
+			"this connection was idle for %v, its session was closed: its temporary tables, settings and open transaction are gone; the next statement begins a new one", m.opt.IdleTTL)
 	}
 	if c.own == nil {
-		if len(m.byID) >= maxSessions {
-			return nil, errs.New(errs.QueueFull, "session", "%d clients are connected, as many as this server takes: try again later", maxSessions)
+		if err := m.makeRoom(); err != nil {
+			return nil, err
 		}
 		s, err := newSession(ctx, m.db, database.SessionOptions{Client: "flight"})
 		if err != nil {
@@ -74,10 +82,11 @@ func (m *sessions) of(ctx context.Context) (*session, error) {
 		c.own = s
 		m.join(c, s)
 	}
+	c.own.used = time.Now()
 	// Clients without a cookie jar ignore it.
 	cookieOut := http.Cookie{Name: cookieName, Value: c.own.id, HttpOnly: true}
 	if err := grpc.SetHeader(ctx, metadata.Pairs("set-cookie", cookieOut.String())); err != nil {
-		m.log.Debug("session cookie not sent", "error", err)
+		m.opt.Logger.Debug("session cookie not sent", "error", err)
 	}
 	return c.own, nil
 }
@@ -88,7 +97,7 @@ func (m *sessions) join(c *conn, s *session) {
 		return
 	}
 	c.joins[s] = struct{}{}
-	s.conns++
+	s.of[c] = struct{}{}
 	if c.ended { // the call lost a race with its connection's end
 		m.leave(c, s)
 	}
@@ -97,7 +106,49 @@ func (m *sessions) join(c *conn, s *session) {
 // leave needs m.mu.
 func (m *sessions) leave(c *conn, s *session) {
 	delete(c.joins, s)
-	if s.conns--; s.conns == 0 {
+	delete(s.of, c)
+	if len(s.of) > 0 {
+		return
+	}
+	if s.used = time.Now(); !s.named {
+		m.end(s) // nobody can come back to it
+	}
+}
+
+// makeRoom ends the session without a connection that was used least recently, where
+// there are as many as may be. It needs m.mu.
+func (m *sessions) makeRoom() error {
+	if len(m.byID) < m.opt.Sessions {
+		return nil
+	}
+	var oldest *session
+	for _, s := range m.byID {
+		if len(s.of) == 0 && (oldest == nil || s.used.Before(oldest.used)) {
+			oldest = s
+		}
+	}
+	if oldest == nil {
+		return errs.New(errs.QueueFull, "session", "%d clients are connected, as many as this server takes: try again later", m.opt.Sessions)
+	}
+	m.end(oldest)
+	return nil
+}
+
+// sweep ends the sessions that nobody has used for their time to live.
+func (m *sessions) sweep(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.byID {
+		ttl := m.opt.IdleTTL
+		if len(s.of) == 0 {
+			ttl = m.opt.TTL
+		}
+		if s.idle(now) < ttl {
+			continue
+		}
+		for c := range s.of {
+			c.lost = c.own == s && s.hasState()
+		}
 		m.end(s)
 	}
 }
@@ -109,6 +160,11 @@ func (m *sessions) end(s *session) {
 		return
 	}
 	delete(m.byID, s.id)
+	for c := range s.of {
+		if c.own == s {
+			c.own = nil
+		}
+	}
 	m.closers.Add(1)
 	go func() {
 		defer m.closers.Done()
@@ -118,12 +174,9 @@ func (m *sessions) end(s *session) {
 }
 
 // closeOf ends the session of a call, at its client's wish.
-func (m *sessions) closeOf(ctx context.Context, s *session) {
+func (m *sessions) closeOf(s *session) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c, ok := ctx.Value(connKey{}).(*conn); ok && c.own == s {
-		c.own = nil
-	}
 	m.end(s)
 }
 

@@ -76,7 +76,7 @@ func (s *service) info() map[flightsql.SqlInfo]any {
 		flightsql.SqlInfoSupportedSubqueries:                     bits(int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_COMPARISONS), int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_EXISTS), int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_INS), int32(pb.SqlSupportedSubqueries_SQL_SUBQUERIES_IN_QUANTIFIEDS)),
 		flightsql.SqlInfoCorrelatedSubqueriesSupported:           true,
 		flightsql.SqlInfoSupportedUnions:                         bits(int32(pb.SqlSupportedUnions_SQL_UNION), int32(pb.SqlSupportedUnions_SQL_UNION_ALL)),
-		flightsql.SqlInfoMaxConnections:                          int64(maxSessions),
+		flightsql.SqlInfoMaxConnections:                          int64(s.opt.Sessions),
 		flightsql.SqlInfoDefaultTransactionIsolation:             int32(pb.SqlTransactionIsolationLevel_SQL_TRANSACTION_REPEATABLE_READ),
 		flightsql.SqlInfoTransactionsSupported:                   true,
 		flightsql.SqlInfoSupportedTransactionsIsolationlevels:    bits(int32(pb.SqlTransactionIsolationLevel_SQL_TRANSACTION_REPEATABLE_READ)),

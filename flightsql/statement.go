@@ -20,12 +20,18 @@ func (s *service) GetFlightInfoStatement(ctx context.Context, cmd flightsql.Stat
 		return nil, err
 	}
 	defer p.release()
-	if n := p.params.NumFields(); n > 0 {
-		return nil, errs.New(errs.InvalidArgument, "GetFlightInfo",
-			"the statement has %d parameters: prepare it and bind them", n)
+	if err := p.noParameters(); err != nil {
+		return nil, err
 	}
 	info, err := s.describe(ctx, p, tx, nil, desc)
 	return info, err
+}
+
+func (p *plan) noParameters() error {
+	if n := p.params.NumFields(); n > 0 {
+		return errs.New(errs.InvalidArgument, "GetFlightInfo", "the statement has %d parameters: prepare it and bind them", n)
+	}
+	return nil
 }
 
 // GetSchemaStatement prepares a statement and gives the schema of its rows.
@@ -109,6 +115,9 @@ func (s *service) stream(id string, t *ticket, out flight.FlightService_DoGetSer
 	defer cancel(nil)
 	s.running.add(id, cancel)
 	defer s.running.remove(id)
+	if t.job != nil {
+		return t.job.pump.send(ctx, t.schema, out) // release ends what this leaves
+	}
 
 	n, err := t.plan.need(t.tx)
 	if err != nil {

@@ -40,16 +40,19 @@ type pump struct {
 	ready  chan struct{} // capacity 1: something to pop, or done
 	space  chan struct{} // capacity 1: something was popped
 
+	limit int64 // bytes that may wait
+
 	mu     sync.Mutex
 	schema *arrow.Schema       // once opened without an error
 	queue  []arrow.RecordBatch // owned by the pump until popped
 	bytes  int64
 	done   bool
+	full   bool // the producer waits
 	err    error
 }
 
-func newPump() *pump {
-	return &pump{opened: make(chan struct{}), ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
+func newPump(limit int64) *pump {
+	return &pump{limit: limit, opened: make(chan struct{}), ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
 }
 
 // produce runs the statement and reads its rows to their end, then lets the
@@ -58,10 +61,27 @@ func newPump() *pump {
 func (p *pump) produce(ctx context.Context, src source) {
 	err := p.read(ctx, src)
 	src.lease.release()
+	p.end(causeOf(ctx, err))
+}
+
+// fail ends a pump whose statement never began.
+func (p *pump) fail(err error) {
+	close(p.opened)
+	p.end(err)
+}
+
+func (p *pump) end(err error) {
 	p.mu.Lock()
-	p.done, p.err = true, causeOf(ctx, err)
+	p.done, p.err = true, err
 	p.mu.Unlock()
 	signal(p.ready)
+}
+
+// state says whether all rows are there, or as many as may wait, and what went wrong.
+func (p *pump) state() (ready bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.done || p.full, p.err
 }
 
 func (p *pump) read(ctx context.Context, src source) error {
@@ -96,7 +116,7 @@ func (p *pump) push(rec arrow.RecordBatch) {
 
 func (p *pump) waitForSpace(ctx context.Context, l *lease) error {
 	wanted, stalled := l.wanted, false
-	limit := int64(aheadBytes)
+	limit := p.limit
 	defer func() {
 		if stalled {
 			l.setStalled(false)
@@ -105,11 +125,12 @@ func (p *pump) waitForSpace(ctx context.Context, l *lease) error {
 	for {
 		select {
 		case <-l.wanted:
-			wanted, limit = nil, spillBytes
+			wanted, limit = nil, max(limit, spillBytes)
 		default:
 		}
 		p.mu.Lock()
 		full := p.bytes >= limit
+		p.full = full
 		p.mu.Unlock()
 		if !full {
 			return ctx.Err()
@@ -172,7 +193,7 @@ func signal(c chan struct{}) {
 // the end of ctx. cancel must end ctx. The lease is released by then, and
 // nothing is left running.
 func sendStream(ctx context.Context, cancel context.CancelCauseFunc, src source, out flight.FlightService_DoGetServer) error {
-	p := newPump()
+	p := newPump(aheadBytes)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -2,11 +2,16 @@ package flightsql
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	"github.com/apache/arrow-go/v18/arrow/flight/flightsql"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"hyprstream/errs"
 )
@@ -18,11 +23,15 @@ type ticket struct {
 	tx     string
 	params arrow.RecordBatch // retained; nil for none
 	schema *arrow.Schema     // promised in the FlightInfo; nil when it was not known
+	job    *job              // of a statement that is polled, which runs already
 	ran    bool
 	rows   []arrow.RecordBatch // retained; of a statement that ran
 }
 
 func (t *ticket) release() {
+	if t.job != nil {
+		t.job.stop()
+	}
 	for _, rec := range t.rows {
 		rec.Release()
 	}
@@ -87,6 +96,12 @@ func (s *service) issue(desc *flight.FlightDescriptor, t *ticket) (*flight.Fligh
 // CancelFlightInfo forgets a ticket that has not been used, or stops the
 // stream that it started.
 func (s *service) CancelFlightInfo(_ context.Context, req *flight.CancelFlightInfoRequest) (flight.CancelFlightInfoResult, error) {
+	if id := polled(req.GetInfo()); id != "" {
+		if t, ok := s.tickets.take(id); ok {
+			t.release()
+			return cancelled(flight.CancelStatusCancelled), nil
+		}
+	}
 	for _, ep := range req.GetInfo().GetEndpoint() {
 		cmd, err := flightsql.GetStatementQueryTicket(ep.GetTicket())
 		if err != nil {
@@ -103,6 +118,36 @@ func (s *service) CancelFlightInfo(_ context.Context, req *flight.CancelFlightIn
 	}
 	return flight.CancelFlightInfoResult{}, errs.New(errs.NotFound, "CancelFlightInfo",
 		"no such statement: it has ended, was cancelled already or its ticket has expired")
+}
+
+// polled is the handle of a statement that is polled, which has no endpoint yet.
+func polled(info *flight.FlightInfo) string {
+	var meta struct {
+		Handle string `json:"handle"`
+	}
+	if json.Unmarshal(info.GetAppMetadata(), &meta) != nil {
+		return ""
+	}
+	return meta.Handle
+}
+
+// RenewFlightEndpoint keeps a ticket for another time to live. Metadata's tickets do
+// not expire.
+func (s *service) RenewFlightEndpoint(_ context.Context, req *flight.RenewFlightEndpointRequest) (*flight.FlightEndpoint, error) {
+	ep := req.GetEndpoint()
+	if _, err := ticketCommand(ep.GetTicket()); err != nil {
+		return nil, err
+	}
+	cmd, err := flightsql.GetStatementQueryTicket(ep.GetTicket())
+	if err != nil {
+		return ep, nil
+	}
+	if _, ok := s.tickets.get(string(cmd.GetStatementHandle())); !ok {
+		return nil, errs.New(errs.NotFound, "RenewFlightEndpoint", "no such ticket: it was used already, was cancelled or has expired; ask for the FlightInfo again")
+	}
+	renewed := proto.Clone(ep).(*flight.FlightEndpoint)
+	renewed.ExpirationTime = timestamppb.New(time.Now().Add(s.opt.TTL))
+	return renewed, nil
 }
 
 func cancelled(status flight.CancelStatus) flight.CancelFlightInfoResult {

@@ -39,6 +39,20 @@ func (s *service) BeginTransaction(ctx context.Context, _ flightsql.ActionBeginT
 	return []byte(id), nil
 }
 
+// BeginSavepoint refuses: DuckDB has none.
+func (s *service) BeginSavepoint(context.Context, flightsql.ActionBeginSavepointRequest) ([]byte, error) {
+	return nil, errSavepoints()
+}
+
+// EndSavepoint refuses as well.
+func (s *service) EndSavepoint(context.Context, flightsql.ActionEndSavepointRequest) error {
+	return errSavepoints()
+}
+
+func errSavepoints() error {
+	return errs.New(errs.Unsupported, "savepoint", "there are no savepoints, as SqlInfo says: commit or roll back the transaction as a whole")
+}
+
 // EndTransaction commits or rolls back. Whatever the outcome, the transaction
 // is over.
 func (s *service) EndTransaction(ctx context.Context, req flightsql.ActionEndTransactionRequest) error {

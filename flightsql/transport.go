@@ -78,7 +78,7 @@ func (s *service) streamPrepared(cmd *pb.CommandPreparedStatementQuery, out flig
 
 // actions are those DoAction answers; arrow-go's list knows of fewer.
 var actions = []string{
-	flight.CancelFlightInfoActionType, flightsql.CancelQueryActionType,
+	flight.CancelFlightInfoActionType, flightsql.CancelQueryActionType, flight.RenewFlightEndpointActionType,
 	flightsql.CreatePreparedStatementActionType, flightsql.ClosePreparedStatementActionType,
 	flightsql.BeginTransactionActionType, flightsql.EndTransactionActionType,
 	flight.SetSessionOptionsActionType, flight.GetSessionOptionsActionType, flight.CloseSessionActionType,

@@ -77,6 +77,14 @@ void hs_detach(void *db);
 // The calls of a function in sql: a line each, the number of its arguments without a name and, after
 // tabs, the names of the others. malloc'ed.
 char *hs_calls(const char *sql, size_t n, const char *name);
+// The next rows of a duckdb_result, a chunk of DuckDB's at least and more, up to max_rows, where those are there at
+// once, as an ArrowArray into out. The number of rows; ended is set where no more will come, be it for an error.
+size_t hs_fetch(void *result, void *options, size_t max_rows, void *out, int *ended);
+// A duckdb_value: NULL of a duckdb_logical_type.
+void *hs_null(void *type);
+// A duckdb_prepared_statement that is prepared run over all rows of parameters, of n duckdb_data_chunks with a
+// column per parameter. NULL: they can only be executed one by one.
+void *hs_together(void *conn, void *prepared, void **chunks, size_t n);
 
 // Go -> C++, completions. Unknown ops are ignored: the statement has ended.
 enum { HS_OK = 0, HS_NULL = 1, HS_ROW_ERROR = 2, HS_FAIL = 3 };

@@ -4,3 +4,5 @@
 #include "guard.hpp"
 #include "withhold.hpp"
 #include "calls.hpp"
+#include "parameters.hpp"
+#include "fetch.hpp"

@@ -3,6 +3,7 @@
 import threading
 import time
 
+import pyarrow as pa
 import pytest
 from adbc_driver_flightsql import dbapi
 
@@ -35,6 +36,16 @@ def test_generate_is_deterministic_and_takes_parameters(cur):
         cur.execute("SELECT generate('gemma', ?, max_tokens := 8)", (PROMPTS[0],))
         texts += cur.fetchall()
     assert texts[0] == texts[1] and texts[0][0]
+
+
+def test_prompts_bound_together_are_one_batch(cur):
+    batch = pa.record_batch({"id": list(range(200)), "prompt": [f"The number {n % 40} is" for n in range(200)]})
+    cur.execute("SELECT $1 AS id, generate('gemma', $2, max_tokens := 4) AS text", batch)
+    rows = cur.fetchall()
+    assert [r[0] for r in rows] == list(range(200))
+    assert all(rows[n][1] == rows[n % 40][1] for n in range(200))
+    cur.execute("SELECT rows, distinct_rows FROM ai.usage WHERE rows = 200")
+    assert cur.fetchall() == [(200, 40)]
 
 
 def test_generate_for_each_parameter_row(cur, prompts):

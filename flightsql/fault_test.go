@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -200,32 +199,6 @@ func TestHandlesExpire(t *testing.T) {
 	if n := srv.Held().Prepared; n != 0 {
 		t.Fatalf("%d handles after their time", n)
 	}
-}
-
-// Whatever bytes a client sends as a ticket or command, the answer is an error.
-func FuzzTicket(f *testing.F) {
-	addr := serve(f, flightsql.Options{})
-	cl := dial(f, addr)
-	info, err := cl.GetCatalogs(f.Context())
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(info.Endpoint[0].Ticket.Ticket)
-	f.Add([]byte("nonsense"))
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		if rd, err := cl.DoGet(t.Context(), &flight.Ticket{Ticket: raw}); err == nil {
-			for rd.Next() {
-			}
-			rd.Release()
-		} else if strings.Contains(err.Error(), "INTERNAL") {
-			t.Fatal(err)
-		}
-		_, err := cl.Client.GetFlightInfo(t.Context(), &flight.FlightDescriptor{Type: flight.DescriptorCMD, Cmd: raw})
-		if err != nil && strings.Contains(err.Error(), "INTERNAL") {
-			t.Fatal(err)
-		}
-	})
 }
 
 func TestStatementGuesses(t *testing.T) {

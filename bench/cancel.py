@@ -10,6 +10,7 @@ cancel a statement once its first row has come: its statements give rows at once
 import argparse
 import http.client
 import json
+import math
 import os
 import signal
 import statistics
@@ -211,7 +212,7 @@ def measure(client, watch, sql, generates):
 
 def line(name, what, took):
     took = sorted(took)
-    p95 = took[min(len(took) - 1, int(.95 * len(took)))]
+    p95 = took[math.ceil(.95 * len(took)) - 1]
     print(f"{name:26} {what:10} n={len(took):3}  min {took[0]:7.1f}  median {statistics.median(took):7.1f}  p95 {p95:7.1f}"
           f"  max {took[-1]:7.1f} ms", flush=True)
 

@@ -175,7 +175,10 @@ func (db *DB) prepareDuck() error {
 			return err
 		}
 	}
-	for _, sql := range db.lockdown() {
+	// Else memory that a large result took stays with the process until DuckDB works
+	// again, and some of it longer.
+	settings := append([]string{"SET allocator_background_threads = true"}, db.lockdown()...)
+	for _, sql := range settings {
 		if err := execOn(conn, sql); err != nil {
 			return errs.Wrap(err, errs.Internal, "database.Open", "DuckDB refused a setting")
 		}

@@ -307,7 +307,7 @@ func (st *Stmt) start(ctx context.Context, r *Result, b *binder, row int) error 
 	if err := b.bind(st.prep, row); err != nil {
 		return err
 	}
-	operator.Buffer(st.s.conn, st.prep, bufferFor(st.sql))
+	operator.Buffer(st.s.conn, st.prep, bufferFor(st))
 	defer st.s.packing(st.sql)()
 	var state m.State
 	st.s.during(ctx, func() { state = m.ExecutePreparedStreaming(st.prep, &r.res) })

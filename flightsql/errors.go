@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -52,7 +53,8 @@ func toStatus(err error) error {
 		return err
 	}
 	code := errs.CodeOf(err)
-	st := status.New(grpcCode(code), fmt.Sprintf("[%s] %s", code, err))
+	// A text that is not UTF-8, quoted by an error, must not cost the client the error.
+	st := status.New(grpcCode(code), strings.ToValidUTF8(fmt.Sprintf("[%s] %s", code, err), "\uFFFD"))
 	info := &errdetails.ErrorInfo{Reason: string(code), Domain: errorDomain}
 	if code.Retryable() {
 		info.Metadata = map[string]string{"retryable": "true"}

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 	"runtime/debug"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,7 +13,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	client "github.com/apache/arrow-go/v18/arrow/flight/flightsql"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -56,44 +53,6 @@ func doomed(t *testing.T, addr string) (cl *client.Client, kill func()) {
 	}
 }
 
-// A client that goes away at any stage leaves nothing behind.
-func TestVanishingClients(t *testing.T) {
-	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
-	defer mem.AssertSize(t, 0)
-	srv, addr := start(t, flightsql.Options{Allocator: mem})
-	update(t, dial(t, addr), "CREATE TABLE t (x INTEGER)")
-	stages := []func(t *testing.T, cl *client.Client){
-		vanishWithTicket, vanishWithPrepared, vanishInStream, vanishInLongQuery, vanishInUpdate,
-	}
-	round := func() {
-		for _, stage := range stages {
-			cl, kill := doomed(t, addr)
-			stage(t, cl)
-			kill()
-		}
-	}
-	for range 5 { // whatever is made once, and the allocators' reserves
-		round()
-	}
-	settle(t, srv)
-	goroutines, resident := runtime.NumGoroutine(), residentBytes(t)
-	for range 10 {
-		round()
-	}
-	for range 50 { // each has some 4 MB of rows under way
-		cl, kill := doomed(t, addr)
-		vanishInStream(t, cl)
-		kill()
-	}
-	settle(t, srv)
-	if n := runtime.NumGoroutine(); n > goroutines+5 {
-		t.Errorf("%d goroutines, %d before", n, goroutines)
-	}
-	if grown := residentBytes(t) - resident; grown > 128<<20 {
-		t.Errorf("%d MB grown", grown>>20)
-	}
-}
-
 func vanishWithTicket(t *testing.T, cl *client.Client) {
 	if _, err := cl.Execute(t.Context(), wide); err != nil {
 		t.Fatal(err)
@@ -124,23 +83,6 @@ func vanishInStream(t *testing.T, cl *client.Client) {
 	if !rd.Next() {
 		t.Fatal(rd.Err())
 	}
-}
-
-func vanishInLongQuery(t *testing.T, cl *client.Client) {
-	info, err := cl.Execute(t.Context(), endless)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := cl.Client.DoGet(t.Context(), info.Endpoint[0].Ticket); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(20 * time.Millisecond)
-}
-
-func vanishInUpdate(t *testing.T, cl *client.Client) {
-	update(t, cl, "SELECT 1")                                  // connected
-	go cl.ExecuteUpdate(t.Context(), "INSERT INTO t "+endless) //nolint:errcheck // it dies with the connection
-	time.Sleep(20 * time.Millisecond)
 }
 
 // settle waits until the server keeps nothing but the session of the client that
@@ -257,32 +199,6 @@ func TestHandlesExpire(t *testing.T) {
 	if n := srv.Held().Prepared; n != 0 {
 		t.Fatalf("%d handles after their time", n)
 	}
-}
-
-// Whatever bytes a client sends as a ticket or command, the answer is an error.
-func FuzzTicket(f *testing.F) {
-	addr := serve(f, flightsql.Options{})
-	cl := dial(f, addr)
-	info, err := cl.GetCatalogs(f.Context())
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(info.Endpoint[0].Ticket.Ticket)
-	f.Add([]byte("nonsense"))
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		if rd, err := cl.DoGet(t.Context(), &flight.Ticket{Ticket: raw}); err == nil {
-			for rd.Next() {
-			}
-			rd.Release()
-		} else if strings.Contains(err.Error(), "INTERNAL") {
-			t.Fatal(err)
-		}
-		_, err := cl.Client.GetFlightInfo(t.Context(), &flight.FlightDescriptor{Type: flight.DescriptorCMD, Cmd: raw})
-		if err != nil && strings.Contains(err.Error(), "INTERNAL") {
-			t.Fatal(err)
-		}
-	})
 }
 
 func TestStatementGuesses(t *testing.T) {

@@ -17,6 +17,10 @@ func (s *service) DoPutCommandStatementIngest(ctx context.Context, cmd flightsql
 	if err != nil {
 		return 0, err
 	}
+	rows, err := newChecked(in)
+	if err != nil {
+		return 0, err
+	}
 	sess, err := s.sessions.of(ctx)
 	if err != nil {
 		return 0, err
@@ -35,11 +39,11 @@ func (s *service) DoPutCommandStatementIngest(ctx context.Context, cmd flightsql
 		return 0, err
 	}
 	defer l.release()
-	rows, err := l.sql.Ingest(ctx, database.IngestOptions{
+	count, err := l.sql.Ingest(ctx, database.IngestOptions{
 		Catalog: cmd.GetCatalog(), Schema: cmd.GetSchema(), Table: cmd.GetTable(),
 		Mode: mode, Temporary: cmd.GetTemporary(),
-	}, in)
-	return rows, causeOf(ctx, err)
+	}, rows)
+	return count, causeOf(ctx, err)
 }
 
 // ingestMode joins the two options of the protocol into the database's mode.

@@ -2,6 +2,8 @@ package flightsql
 
 import (
 	"context"
+	"errors"
+	"io"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -165,7 +167,14 @@ func (p *prepared) update(ctx context.Context, params arrow.RecordBatch) (int64,
 // readAll reads a client's parameter batches into one; nil when there are no
 // columns. The caller releases it.
 func readAll(in flight.MessageReader, mem memory.Allocator) (arrow.RecordBatch, error) {
-	batches, err := collect(in)
+	checked, err := newChecked(in)
+	if errors.Is(err, io.EOF) { // nothing came
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	batches, err := collect(checked)
 	if err != nil {
 		return nil, errs.Wrap(err, errs.InvalidArgument, "parameters", "the parameters cannot be read")
 	}

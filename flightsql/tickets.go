@@ -69,9 +69,16 @@ func (r *running) cancel(id string) bool {
 	return ok
 }
 
+// maxEcho bounds the question that an answer repeats: clients refuse answers of
+// more than 4 MB, and a statement may be longer.
+const maxEcho = 1 << 20
+
 // flightInfo describes a result whose rows the given ticket fetches. The
 // endpoint names no location: the rows are where the question was asked.
 func (s *service) flightInfo(desc *flight.FlightDescriptor, raw []byte, schema *arrow.Schema) *flight.FlightInfo {
+	if len(desc.GetCmd()) > maxEcho {
+		desc = nil
+	}
 	info := &flight.FlightInfo{
 		FlightDescriptor: desc,
 		Endpoint:         []*flight.FlightEndpoint{{Ticket: &flight.Ticket{Ticket: raw}}},

@@ -1,0 +1,16 @@
+package flightsql_test
+
+import (
+	"os"
+	"testing"
+
+	"hyprstream/runtime/worker"
+)
+
+// The test binary is its own engine process, as hyprstream is.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "worker" {
+		os.Exit(worker.Main())
+	}
+	os.Exit(m.Run())
+}

@@ -87,7 +87,7 @@ func TestCompressedUploads(t *testing.T) {
 		if err := uploadTo(t.Context(), t, cl, 0, st.Handle(), nil, messages); err.Error() != "EOF" {
 			t.Fatal(err)
 		}
-		for _, m := range claims(messages[1]) {
+		for _, m := range lies(messages[1]) {
 			_ = uploadTo(t.Context(), t, cl, 0, st.Handle(), nil, append(messages[:1:1], m))
 			equal(t, query(t, cl, "SELECT 1"), "1")
 		}

@@ -81,9 +81,9 @@ func uploadsOf(f testing.TB, typ arrow.DataType, values [2]string, opts ...ipc.O
 	return out.messages
 }
 
-// claims gives messages like m whose header says another number of rows, or whose
+// lies gives messages like m whose header says another number of rows, or whose
 // body is not what the header says.
-func claims(m *flight.FlightData) []*flight.FlightData {
+func lies(m *flight.FlightData) []*flight.FlightData {
 	var out []*flight.FlightData
 	var want [8]byte
 	binary.LittleEndian.PutUint64(want[:], uploadRows)
@@ -130,7 +130,7 @@ func FuzzParameters(f *testing.F) {
 			}
 			f.Add(how, messages[0].DataHeader, dict.GetDataHeader(), dict.GetDataBody(), messages[last].DataHeader, messages[last].DataBody)
 			for i, m := range messages[1:] {
-				for _, damaged := range claims(m) {
+				for _, damaged := range lies(m) {
 					if i+1 == last {
 						f.Add(how, messages[0].DataHeader, dict.GetDataHeader(), dict.GetDataBody(), damaged.DataHeader, damaged.DataBody)
 					} else {

@@ -62,8 +62,9 @@ check: deps ## Formatting, vet, lint, layering, module files, generated files: w
 lint: $(LINT) ## golangci-lint with .golangci.yml
 	$(LINT) run ./...
 
-bench-deps: deps ## deps, and what benchmarks compare with: llama-server, llama-batched-bench, llama-cpp-python of the same source
-	@$(MAKE) -s --no-print-directory $(STAMPS)/llama-bench $(STAMPS)/bench-python
+bench-deps: deps ## deps, and what benchmarks need: llama-server, llama-batched-bench, llama-cpp-python of the same source, DuckDB's Python, JDBC
+	@bash scripts/tools.sh test
+	@$(MAKE) -s --no-print-directory $(STAMPS)/llama-bench $(STAMPS)/bench-python $(JDBC)
 
 # Flags of bench/throughput.py; with --quick among them the others are short too.
 BENCH ?= --runs 3
@@ -74,6 +75,7 @@ bench: bench-deps build ## Benchmarks beside llama-server and others (BENCH=--qu
 	$(PYTHON) bench/growth.py $(or $(QUICK),--short)
 	$(PYTHON) bench/latency.py $(QUICK)
 	$(PYTHON) bench/fairness.py $(QUICK)
+	$(PYTHON) bench/flight.py $(QUICK)
 	$(PYTHON) bench/semantic_join.py $(QUICK)
 	$(PYTHON) bench/cascade.py $(QUICK)
 	go test -run '^$$' -bench . -benchmem $(if $(QUICK),-benchtime 1x) -timeout 30m ./...

@@ -41,6 +41,7 @@ IN_PROCESS = """
 import sys, time
 import duckdb
 con = duckdb.connect(sys.argv[1])
+con.execute("SET enable_progress_bar = false")
 con.execute(sys.argv[2])
 con.execute("CHECKPOINT")
 for line in sys.stdin:

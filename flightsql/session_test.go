@@ -299,40 +299,55 @@ func TestSessionByToken(t *testing.T) {
 	}
 }
 
-// Sessions that nobody uses end, be there a connection or not, and the cap on their number
-// takes those without a connection first.
+// named connects a client that has its session by name, so that the session outlives the
+// connection.
+func named(t *testing.T, addr string) *client.Client {
+	t.Helper()
+	cl := dial(t, addr)
+	ctx, err := cl.Client.AuthenticateBasicToken(t.Context(), "anybody", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cl.Execute(ctx, "SELECT 1"); err != nil {
+		t.Fatal(err)
+	}
+	return cl
+}
+
+// Sessions that nobody uses end, be there a connection or not.
 func TestSessionsEnd(t *testing.T) {
-	srv, addr := start(t, flightsql.Options{TTL: 300 * time.Millisecond, IdleTTL: time.Second, Sessions: 3})
-	named := func() *client.Client {
-		cl := dial(t, addr)
-		ctx, err := cl.Client.AuthenticateBasicToken(t.Context(), "anybody", "x")
-		if err != nil {
-			t.Fatal(err)
+	srv, addr := start(t, flightsql.Options{TTL: 300 * time.Millisecond, IdleTTL: time.Second})
+	end := func() {
+		for srv.Held().Sessions > 0 {
+			time.Sleep(10 * time.Millisecond)
 		}
-		if _, err := cl.Execute(ctx, "SELECT 1"); err != nil {
-			t.Fatal(err)
-		}
-		return cl
 	}
-	named().Close()
-	for srv.Held().Sessions > 0 { // without a connection, after its TTL
-		time.Sleep(10 * time.Millisecond)
-	}
+	named(t, addr).Close()
+	end() // without a connection, after its TTL
 	plain, mine := dial(t, addr), dial(t, addr)
 	query(t, plain, "SELECT 1")
 	update(t, mine, "CREATE TEMP TABLE t AS SELECT 1")
-	named().Close()
-	third := dial(t, addr)
-	query(t, third, "SELECT 1") // in the place of the one without a connection
-	_, err := dial(t, addr).Execute(t.Context(), "SELECT 1")
-	wantCode(t, err, codes.ResourceExhausted, "QUEUE_FULL")
-	for srv.Held().Sessions > 0 { // with a connection, after their IdleTTL
-		time.Sleep(10 * time.Millisecond)
-	}
+	end()                                      // with one, after their IdleTTL
 	equal(t, query(t, plain, "SELECT 1"), "1") // had nothing to lose
-	_, err = mine.Execute(t.Context(), "SELECT 1")
+	_, err := mine.Execute(t.Context(), "SELECT 1")
 	wantCode(t, err, codes.Canceled, "CANCELLED")
 	equal(t, query(t, mine, "SELECT 1"), "1")
+}
+
+// Where there are as many sessions as may be, one without a connection makes room.
+func TestSessionsAreLimited(t *testing.T) {
+	addr := serve(t, flightsql.Options{Sessions: 2})
+	query(t, dial(t, addr), "SELECT 1")
+	gone := named(t, addr)
+	_, err := dial(t, addr).Execute(t.Context(), "SELECT 1")
+	wantCode(t, err, codes.ResourceExhausted, "QUEUE_FULL")
+	gone.Close()
+	other := dial(t, addr)
+	for _, err = other.Execute(t.Context(), "SELECT 1"); err != nil; _, err = other.Execute(t.Context(), "SELECT 1") {
+		time.Sleep(10 * time.Millisecond) // until the server has heard of the close
+	}
+	_, err = dial(t, addr).Execute(t.Context(), "SELECT 1")
+	wantCode(t, err, codes.ResourceExhausted, "QUEUE_FULL")
 }
 
 func TestSavepointsAreRefused(t *testing.T) {

@@ -1,4 +1,3 @@
-// Package pefttest writes PEFT adapters' directories for tests.
 package pefttest
 
 import (

@@ -29,7 +29,7 @@ func TestDocs(t *testing.T) {
 		t.Fatal("no pages", err)
 	}
 	terse := pefttest.Save(t, pefttest.Config(4, 4, nil), pefttest.Tiny(4))
-	db := open(t, realModel, reviews, models[0], models[3], "CREATE ADAPTER terse FOR MODEL tiny FROM '"+terse+"'", "ALTER MODEL gemma SET DEFAULT")
+	db := open(t, realModel, reviews, models[0], models[3], "CREATE ADAPTER terse FOR MODEL tiny FROM '"+terse+"'")
 	c := inProcess(t, db)
 	for _, path := range paths {
 		name := strings.TrimSuffix(filepath.Base(path), ".md")

@@ -38,23 +38,6 @@ type Model struct {
 	Path string `json:"-"` // of the imported file on this machine
 }
 
-// Adapter is an adapter's row.
-type Adapter struct {
-	Name         string
-	Model        string
-	SHA256       string
-	Bytes        int64
-	Source       string
-	Architecture string
-	Rank         int
-	Alpha        float32
-	Targets      []string
-	Scale        float32
-	CreatedAt    time.Time
-
-	Path string `json:"-"`
-}
-
 // Catalog holds models, adapters and prompts by name. Names are found whatever their
 // case, and keep the case they were created with. Its methods may be called from
 // several goroutines. It implements inference.Registry.
@@ -110,8 +93,7 @@ func (c *Catalog) read() error {
 		if err := json.Unmarshal([]byte(doc), &v); err != nil {
 			return errs.Wrap(err, errs.Internal, "catalog.Open", "the row of adapter %s is damaged", name)
 		}
-		v.Path = c.blob(v.SHA256)
-		c.adapts[key(v.Name)] = v
+		c.adapts[key(v.Name)] = c.located(v)
 		return nil
 	})
 	if err != nil {
@@ -189,42 +171,6 @@ func (c *Catalog) Model(name string) (inference.Model, error) {
 	}
 	return inference.Model{Name: v.Name, Path: v.Path, SHA256: v.SHA256, Bytes: v.Bytes, Memory: v.Memory,
 		Options: v.Options, Pinned: v.Pinned, EmbeddingLength: v.EmbeddingLength}, nil
-}
-
-// Adapter implements inference.Registry.
-func (c *Catalog) Adapter(model, name string) (inference.Adapter, error) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	of, err := c.findModel(model)
-	if err != nil {
-		return inference.Adapter{}, err
-	}
-	v, ok := c.adapts[key(name)]
-	if !ok {
-		return inference.Adapter{}, c.noAdapter(of.Name, name)
-	}
-	if key(v.Model) != key(of.Name) {
-		return inference.Adapter{}, errs.New(errs.AdapterNotFound, "catalog", "adapter %q is for model %q, not for %q", v.Name, v.Model, of.Name)
-	}
-	return inference.Adapter{Name: v.Name, Model: of.Name, Path: v.Path, SHA256: v.SHA256, Scale: v.Scale}, nil
-}
-
-// noAdapter tells of a missing adapter of a model, "" for any model.
-func (c *Catalog) noAdapter(model, name string) error {
-	var names []string
-	for _, v := range c.adapts {
-		if model == "" || key(v.Model) == key(model) {
-			names = append(names, v.Name)
-		}
-	}
-	of := ""
-	if model != "" {
-		of = " of model " + model
-	}
-	if len(names) == 0 {
-		return errs.New(errs.AdapterNotFound, "catalog", "no adapter%s is named %q, and there is none yet: CREATE ADAPTER", of, name)
-	}
-	return errs.New(errs.AdapterNotFound, "catalog", "no adapter%s is named %q; %s", of, name, suggest(name, names))
 }
 
 // suggest names the nearest of names, or lists them where none is near.

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 // Files is where imported files lie; storage.Store is one.
 type Files interface {
 	Import(ctx context.Context, path string, progress func(done, total int64)) (storage.Blob, error)
+	Make(write func(w io.Writer) error) (storage.Blob, storage.FileInfo, error)
 	Digests() ([]string, error)
 	Remove(sha string) error
 }
@@ -136,6 +138,9 @@ func (s *Statements) createModel(ctx context.Context, st ddl.CreateModel) (strin
 		Memory:       storage.EstimateMemory(info, opt.ContextLength, opt.Slots) + opt.PrefixBytes(),
 		Architecture: info.Architecture, Parameters: int64(info.Parameters), Quantisation: info.Quantisation,
 		ContextLength: info.ContextLength, EmbeddingLength: info.EmbeddingLength, ChatTemplate: info.ChatTemplate, Options: opt}
+	if err := s.fitAdapters(v); err != nil {
+		return "", s.unwanted(blob, err)
+	}
 	replaced, err := s.Catalog.PutModel(v, st.OrReplace)
 	if err != nil {
 		return "", s.unwanted(blob, err)
@@ -179,47 +184,6 @@ func (s *Statements) unwanted(b storage.Blob, err error) error {
 	return err
 }
 
-func (s *Statements) createAdapter(ctx context.Context, st ddl.CreateAdapter) (string, error) {
-	const op = "CREATE ADAPTER"
-	if len(st.Parts) > 0 {
-		return "", errs.New(errs.Unsupported, op, "blends of adapters are not supported yet: pass several adapters to generate with adapter := ['a', 'b:0.5']")
-	}
-	scale, err := parseScale(st.Options)
-	if err != nil {
-		return "", errs.Wrap(err, errs.InvalidArgument, op, op)
-	}
-	if err := checkName(st.Name); err != nil {
-		return "", err
-	}
-	if old, ok := s.Catalog.findAdapter(st.Name); ok {
-		switch {
-		case st.IfNotExists:
-			return fmt.Sprintf("adapter %s already exists", old.Name), nil
-		case !st.OrReplace:
-			return "", adapterExists(old.Name)
-		}
-	}
-	if _, err := s.Catalog.FindModel(st.Model); err != nil {
-		return "", err
-	}
-	s.files.RLock()
-	defer s.files.RUnlock()
-	blob, info, err := s.importFile(ctx, st.Path, storage.KindAdapter)
-	if err != nil {
-		return "", err
-	}
-	v := Adapter{Name: st.Name, Model: st.Model, SHA256: blob.SHA256, Bytes: blob.Bytes, Source: st.Path,
-		Architecture: info.Architecture, Rank: info.Rank, Alpha: info.Alpha, Targets: info.Targets, Scale: scale}
-	replaced, err := s.Catalog.PutAdapter(v, st.OrReplace)
-	if err != nil {
-		return "", s.unwanted(blob, err)
-	}
-	if replaced != "" {
-		s.discardLater(replaced)
-	}
-	return fmt.Sprintf("adapter %s created for model %s: rank %d, %s", v.Name, st.Model, v.Rank, size(v.Bytes)), nil
-}
-
 func (s *Statements) alterModel(ctx context.Context, st ddl.AlterModel) (string, error) {
 	v, err := s.Catalog.FindModel(st.Name)
 	if err != nil {
@@ -254,18 +218,6 @@ func (s *Statements) dropModel(ctx context.Context, st ddl.DropModel) (string, e
 	}
 	s.discard(v.SHA256)
 	return fmt.Sprintf("model %s dropped", v.Name), nil
-}
-
-func (s *Statements) dropAdapter(_ context.Context, st ddl.DropAdapter) (string, error) {
-	v, err := s.Catalog.DropAdapter(st.Name)
-	if errs.CodeOf(err) == errs.AdapterNotFound && st.IfExists {
-		return fmt.Sprintf("there is no adapter %s", st.Name), nil
-	}
-	if err != nil {
-		return "", err
-	}
-	s.discard(v.SHA256)
-	return fmt.Sprintf("adapter %s dropped", v.Name), nil
 }
 
 func (s *Statements) clearCache() (string, error) {
@@ -314,14 +266,6 @@ func (s *Statements) Sweep() error {
 		s.remove(sha)
 	}
 	return nil
-}
-
-// findAdapter is the row of an adapter.
-func (c *Catalog) findAdapter(name string) (Adapter, bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	v, ok := c.adapts[key(name)]
-	return v, ok
 }
 
 func joinNames(names []string) string { return strings.Join(names, ", ") }

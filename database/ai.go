@@ -90,8 +90,12 @@ var adapterColumns = []column{
 
 func (db *DB) adapterRows() (out [][]any) {
 	for _, v := range db.catalog.Adapters() {
-		out = append(out, []any{v.Name, v.Model, "lora", int64(v.Rank), float64(v.Alpha), v.Targets, nil,
-			float64(v.Scale), v.Bytes, v.SHA256, v.Path, v.Source, v.CreatedAt})
+		alpha, parts := any(float64(v.Alpha)), any(nil)
+		if names := v.PartNames(); names != nil {
+			alpha, parts = nil, names
+		}
+		out = append(out, []any{v.Name, v.Model, v.Kind(), int64(v.Rank), alpha, v.Targets, parts,
+			float64(v.Scale), v.Bytes, v.SHA256, orNull(v.Path), orNull(v.Source), v.CreatedAt})
 	}
 	return out
 }

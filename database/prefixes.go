@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"hyprstream/inference"
+	"hyprstream/runtime/decode"
 )
 
 var prefixColumns = []column{
@@ -25,17 +26,30 @@ func (db *DB) prefixRows() (out [][]any) {
 func (db *DB) adapterNames(p inference.PrefixStatus) []string {
 	out := []string{}
 	for _, a := range p.Adapters {
-		name, scale := filepath.Base(a.Path), a.Scale // of one that was dropped since
-		for _, v := range db.catalog.Adapters() {
-			if v.Path == a.Path && v.Model == p.Model && v.Scale != 0 {
-				name, scale = v.Name, a.Scale/v.Scale
-				break
-			}
-		}
+		name, scale := db.adapterName(p.Model, a)
 		if scale != 1 {
 			name = fmt.Sprintf("%s:%g", name, scale)
 		}
 		out = append(out, name)
 	}
 	return out
+}
+
+// adapterName finds the adapter that a file is, or else the blend that it is part of.
+func (db *DB) adapterName(model string, a decode.Adapter) (name string, scale float32) {
+	name, scale = filepath.Base(a.Path), a.Scale // of one that was dropped since
+	for _, v := range db.catalog.Adapters() {
+		if v.Model != model || v.Scale == 0 {
+			continue
+		}
+		if v.Path == a.Path {
+			return v.Name, a.Scale / v.Scale
+		}
+		for _, part := range v.Parts {
+			if part.Path == a.Path {
+				name, scale = v.Name+"/"+part.Name, a.Scale/v.Scale
+			}
+		}
+	}
+	return name, scale
 }

@@ -85,7 +85,7 @@ func TestCacheIsNotUsed(t *testing.T) {
 	} {
 		h, m := &host{}, &memory{entries: map[CacheKey][]byte{}}
 		e, reg := engine(t, h, withCache(m))
-		reg.adapters["unknown"] = Adapter{Name: "unknown", Model: "a", Path: "/adapters/unknown", Scale: 1}
+		reg.adapters["unknown"] = Adapter{Name: "unknown", Model: "a", Scale: 1, Parts: []AdapterPart{{"unknown", "/adapters/unknown", "", 1}}}
 		reqs := persistent("x", "x")
 		change(&reqs[0])
 		change(&reqs[1])
@@ -159,7 +159,7 @@ func TestCacheKey(t *testing.T) {
 		scale     float32
 	}{{"p", "sha-p", 2}, {"again", "sha-p", 1}, {"t", "sha-t", 1}} {
 		for _, s := range []float32{0, 0.5, 1} {
-			g.adapters[AdapterUse{a.name, s}] = resolved{adapter: decode.Adapter{Path: a.sha, Scale: a.scale * s}, sha256: a.sha}
+			g.adapters[AdapterUse{a.name, s}] = resolved{files: []adapterFile{{path: a.sha, sha256: a.sha, scale: a.scale * s}}}
 		}
 	}
 	key := func(change func(*Model, *decode.Info, *Request, *decode.Request, *bool)) CacheKey {

@@ -104,15 +104,16 @@ type adapterDigest struct {
 // names were resolved when the request was made.
 func (g *group) adapterDigests(uses []AdapterUse) (set []adapterDigest, known bool) {
 	for _, use := range uses {
-		a := g.adapters[use]
-		if a.sha256 == "" {
-			return nil, false
-		}
-		i := slices.IndexFunc(set, func(d adapterDigest) bool { return d.sha256 == a.sha256 })
-		if i < 0 {
-			set = append(set, adapterDigest{a.sha256, a.adapter.Scale})
-		} else {
-			set[i].scale += a.adapter.Scale
+		for _, f := range g.adapters[use].files {
+			if f.sha256 == "" {
+				return nil, false
+			}
+			i := slices.IndexFunc(set, func(d adapterDigest) bool { return d.sha256 == f.sha256 })
+			if i < 0 {
+				set = append(set, adapterDigest{f.sha256, f.scale})
+			} else {
+				set[i].scale += f.scale
+			}
 		}
 	}
 	set = slices.DeleteFunc(set, func(d adapterDigest) bool { return d.scale == 0 })

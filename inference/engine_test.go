@@ -375,3 +375,31 @@ func TestTokens(t *testing.T) {
 		t.Errorf("an unknown token: %v", err)
 	}
 }
+
+// A blend is its parts; a file that another adapter of the row has as well counts
+// with the sum of the scales.
+func TestBlend(t *testing.T) {
+	h := &host{}
+	e, _ := engine(t, h)
+	reqs := []Request{
+		{Prompt: "a", Lineage: true, Adapters: []AdapterUse{{"blend", 2}}},
+		{Prompt: "b", Adapters: []AdapterUse{{"blend", 2}, {"polite", 0.25}}},
+		{Prompt: "c", Adapters: []AdapterUse{{"blend", 2}, {"polite", -0.75}}},
+		{Prompt: "d", Adapters: []AdapterUse{{"blend", 1}, {"blend", 2}}},
+	}
+	got, err := collect(e, t.Context(), reqs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"[{/adapters/old 1} {/adapters/polite 1.5}]", "[{/adapters/old 1} {/adapters/polite 2}]", "[{/adapters/old 1}]"} {
+		if s := fmt.Sprint(h.seen()[i].Adapters); s != want {
+			t.Errorf("request %d has %s", i, s)
+		}
+	}
+	if s := fmt.Sprint(got[0].Lineage.Adapters); s != "[{blend/polite p 1.5} {blend/old o 1}]" {
+		t.Error(s)
+	}
+	if got[3].Err == nil || !strings.Contains(got[3].Err.Msg, "named twice") {
+		t.Error(got[3].Err)
+	}
+}

@@ -275,8 +275,10 @@ func (p *process) Close() error {
 func engine(t *testing.T, h *host, change ...func(*Config)) (*Engine, *registry) {
 	t.Helper()
 	reg := &registry{first: "a", models: map[string]Model{}, adapters: map[string]Adapter{
-		"polite": {Name: "polite", Model: "a", Path: "/adapters/polite", SHA256: "p", Scale: 2},
-		"terse":  {Name: "terse", Model: "a", Path: "/adapters/terse", SHA256: "t", Scale: 1},
+		"polite": {Name: "polite", Model: "a", Scale: 2, Parts: []AdapterPart{{"polite", "/adapters/polite", "p", 1}}},
+		"terse":  {Name: "terse", Model: "a", Scale: 1, Parts: []AdapterPart{{"terse", "/adapters/terse", "t", 1}}},
+		"blend": {Name: "blend", Model: "a", Scale: 0.5, Parts: []AdapterPart{
+			{"blend/polite", "/adapters/polite", "p", 1.5}, {"blend/old", "/adapters/old", "o", 1}}},
 	}}
 	for _, n := range []string{"a", "b", "c"} {
 		reg.models[n] = Model{Name: n, Path: "/models/" + n, SHA256: n, Memory: 100 << 20}

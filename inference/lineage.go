@@ -16,6 +16,7 @@ type Lineage struct {
 }
 
 // AdapterUsed is an adapter by name and file, with the scale that it had in all.
+// A blend is one for each of its parts, named "blend/part".
 type AdapterUsed struct {
 	Name   string  `json:"name"`
 	SHA256 string  `json:"sha256"`
@@ -26,8 +27,8 @@ type AdapterUsed struct {
 func (g *group) lineage(l *live, r *row) *Lineage {
 	out := &Lineage{Model: l.model.Name, ModelSHA256: l.model.SHA256, Engine: l.info.Build, Adapters: []AdapterUsed{}}
 	for _, use := range r.req.Adapters {
-		if a := g.adapters[use]; a.err == nil {
-			out.Adapters = append(out.Adapters, AdapterUsed{use.Name, a.sha256, a.adapter.Scale})
+		for _, f := range g.adapters[use].files {
+			out.Adapters = append(out.Adapters, AdapterUsed{f.name, f.sha256, f.scale})
 		}
 	}
 	if r.req.Params.Temperature > 0 {

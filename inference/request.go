@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"hyprstream/errs"
@@ -12,9 +13,14 @@ import (
 
 // resolved is what became of an adapter's name.
 type resolved struct {
-	adapter decode.Adapter
-	sha256  string
-	err     *errs.Error
+	files []adapterFile
+	err   *errs.Error
+}
+
+// adapterFile is a LoRA file with the scale that it has in all.
+type adapterFile struct {
+	name, path, sha256 string
+	scale              float32
 }
 
 // request turns a row into what a process understands. Its error is the row's.
@@ -61,10 +67,11 @@ func withStops(stops, more []string) []string {
 }
 
 // resolve finds the files of adapters, each checked against its digest the
-// first time. The set comes in one order, so that equal sets are seen as equal.
+// first time. The set comes in one order, so that equal sets are seen as equal:
+// a file that several adapters have counts with the sum of its scales.
 func (e *Engine) resolve(ctx context.Context, model string, uses []AdapterUse, known map[AdapterUse]resolved) ([]decode.Adapter, *errs.Error) {
 	var out []decode.Adapter
-	for _, use := range uses {
+	for i, use := range uses {
 		a, seen := known[use]
 		if !seen {
 			a = e.adapter(ctx, model, use)
@@ -73,45 +80,53 @@ func (e *Engine) resolve(ctx context.Context, model string, uses []AdapterUse, k
 		if a.err != nil {
 			return nil, a.err
 		}
-		for _, other := range out {
-			if other.Path == a.adapter.Path {
-				return nil, errs.New(errs.InvalidArgument, "generate", "adapter %q is named twice; give it once, with the scale it should have", use.Name)
+		if slices.ContainsFunc(uses[:i], func(o AdapterUse) bool { return strings.EqualFold(o.Name, use.Name) }) {
+			return nil, errs.New(errs.InvalidArgument, "generate", "adapter %q is named twice; give it once, with the scale it should have", use.Name)
+		}
+		for _, f := range a.files {
+			j := slices.IndexFunc(out, func(o decode.Adapter) bool { return o.Path == f.path })
+			if j < 0 {
+				out = append(out, decode.Adapter{Path: f.path, Scale: f.scale})
+			} else {
+				out[j].Scale += f.scale
 			}
 		}
-		out = append(out, a.adapter)
 	}
 	out = slices.DeleteFunc(out, func(a decode.Adapter) bool { return a.Scale == 0 }) // no effect
 	slices.SortFunc(out, func(a, b decode.Adapter) int { return cmp.Compare(a.Path, b.Path) })
 	return out, nil
 }
 
-func (e *Engine) adapter(ctx context.Context, model string, use AdapterUse) resolved {
+func (e *Engine) adapter(ctx context.Context, model string, use AdapterUse) (out resolved) {
 	a, err := e.cfg.Registry.Adapter(model, use.Name)
-	if err == nil {
-		err = e.verifyAdapter(ctx, a)
-	}
 	if err != nil {
 		return resolved{err: rowError(err)}
 	}
-	return resolved{adapter: decode.Adapter{Path: a.Path, Scale: a.Scale * use.Scale}, sha256: a.SHA256}
+	for _, p := range a.Parts {
+		if err := e.verifyAdapter(ctx, p); err != nil {
+			return resolved{err: rowError(err)}
+		}
+		out.files = append(out.files, adapterFile{p.Name, p.Path, p.SHA256, p.Scale * a.Scale * use.Scale})
+	}
+	return out
 }
 
-func (e *Engine) verifyAdapter(ctx context.Context, a Adapter) error {
-	if e.cfg.Verify == nil || a.SHA256 == "" {
+func (e *Engine) verifyAdapter(ctx context.Context, p AdapterPart) error {
+	if e.cfg.Verify == nil || p.SHA256 == "" {
 		return nil
 	}
 	e.mu.Lock()
-	checked := e.adapters[a.SHA256]
+	checked := e.adapters[p.SHA256]
 	e.mu.Unlock()
 	if checked {
 		return nil
 	}
-	if err := e.cfg.Verify(ctx, a.SHA256); err != nil {
-		return errs.Wrap(err, errs.CodeOf(err), "generate", "adapter %q", a.Name)
+	if err := e.cfg.Verify(ctx, p.SHA256); err != nil {
+		return errs.Wrap(err, errs.CodeOf(err), "generate", "adapter %q", p.Name)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.adapters[a.SHA256] = true
+	e.adapters[p.SHA256] = true
 	return nil
 }
 

@@ -130,10 +130,19 @@ type Model struct {
 	EmbeddingLength int // numbers in its vectors; 0: not known
 }
 
-// Adapter is what the registry knows of an adapter.
+// Adapter is what the registry knows of an adapter: a LoRA file, or several that
+// were blended.
 type Adapter struct {
-	Name   string
-	Model  string
+	Name  string
+	Model string
+	Scale float32
+	Parts []AdapterPart // at least one
+}
+
+// AdapterPart is a LoRA file of an adapter. The adapter's own scale comes on top
+// of its Scale.
+type AdapterPart struct {
+	Name   string // of the adapter; of a blend "blend/part"
 	Path   string
 	SHA256 string
 	Scale  float32

@@ -49,7 +49,7 @@ func realEngine(t *testing.T, files map[string]string) *Engine {
 		}
 		reg.first = name
 		reg.models[name] = Model{Name: name, Path: path, Options: ModelOptions{ContextLength: 512, Slots: 4, Threads: 1}}
-		reg.adapters["lora"] = Adapter{Name: "lora", Model: name, Path: filepath.Join(filepath.Dir(path), "tiny-lora.gguf"), Scale: 1}
+		reg.adapters["lora"] = Adapter{Name: "lora", Model: name, Scale: 1, Parts: []AdapterPart{{"lora", filepath.Join(filepath.Dir(path), "tiny-lora.gguf"), "", 1}}}
 	}
 	e := New(Config{Registry: reg, Runtime: workers{}})
 	t.Cleanup(func() {

@@ -5,7 +5,7 @@ import "strings"
 // usages are the statements by their first words.
 var usages = map[string]string{
 	"CREATE MODEL":   "CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name FROM 'path' [WITH (option = value, …)]",
-	"CREATE ADAPTER": "CREATE [OR REPLACE] ADAPTER [IF NOT EXISTS] name FOR MODEL model FROM 'path' [WITH (scale = 1.0)]",
+	"CREATE ADAPTER": "CREATE [OR REPLACE] ADAPTER [IF NOT EXISTS] name FOR MODEL model FROM 'path' | (adapter [weight], …) [WITH (scale = 1.0)]",
 	"ALTER MODEL":    "ALTER MODEL name LOAD | UNLOAD | PIN | UNPIN | SET DEFAULT",
 	"DROP MODEL":     "DROP MODEL [IF EXISTS] name",
 	"DROP ADAPTER":   "DROP ADAPTER [IF EXISTS] name",

@@ -1,0 +1,88 @@
+package peft
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"hyprstream/errs"
+	"hyprstream/storage"
+)
+
+// pair is a module's two halves.
+type pair struct {
+	module, tensor string
+	a, b           *tensor
+	scale          float64
+}
+
+// match pairs the tensors, in the file's order, and checks each pair.
+func match(f *file, c *config, base storage.Base) ([]*pair, error) {
+	byTensor := map[string]*pair{}
+	var pairs []*pair
+	for i := range f.tensors {
+		t := &f.tensors[i]
+		module, isA, err := split(t.name)
+		if err != nil {
+			return nil, err
+		}
+		name, err := target(module)
+		if err != nil {
+			return nil, err
+		}
+		p := byTensor[name]
+		if p == nil {
+			p = &pair{module: module, tensor: name}
+			byTensor[name] = p
+			pairs = append(pairs, p)
+		}
+		half := &p.b
+		if isA {
+			half = &p.a
+		}
+		if *half != nil || p.module != module {
+			return nil, fmt.Errorf("its tensors %.200q and another are both for %s", t.name, name)
+		}
+		*half = t
+	}
+	if len(pairs) == 0 {
+		return nil, errors.New("it holds no tensors")
+	}
+	slices.SortFunc(pairs, func(a, b *pair) int { return cmp.Compare(a.tensor, b.tensor) })
+	for _, p := range pairs {
+		if err := p.check(c, base); err != nil {
+			return nil, err
+		}
+	}
+	return pairs, nil
+}
+
+// check holds a pair against the configuration and the model.
+func (p *pair) check(c *config, base storage.Base) error {
+	full := "base_model.model." + p.module
+	switch {
+	case p.a == nil:
+		return fmt.Errorf("it lacks %.200q", full+".lora_A.weight")
+	case p.b == nil:
+		return fmt.Errorf("it lacks %.200q", full+".lora_B.weight")
+	case len(p.a.Shape) != 2 || len(p.b.Shape) != 2:
+		return fmt.Errorf("its tensor %.200q has shape %v; a matrix was expected", p.a.name, p.a.Shape)
+	}
+	rank, scale := c.of(p.module)
+	if uint64(rank) != p.a.Shape[0] {
+		return fmt.Errorf("its tensor %.200q has shape %v, rank %d, and %s says %d", p.a.name, p.a.Shape, p.a.Shape[0], configName, rank)
+	}
+	p.scale = scale
+	err := base.Fits(storage.Pair{Tensor: p.tensor, Name: full, A: []uint64{p.a.Shape[1], p.a.Shape[0]}, B: []uint64{p.b.Shape[1], p.b.Shape[0]}})
+	if err != nil {
+		return err
+	}
+	if base.Architecture == "llama" && (base.Heads < 1 || base.KVHeads < 1) {
+		return errs.New(errs.Unsupported, "", "the model has not one number of attention heads for all blocks, by which queries and keys are reordered")
+	}
+	if n := heads(base, p.tensor); n > 0 && p.b.Shape[0]%uint64(2*n) != 0 {
+		return errs.New(errs.InvalidArgument, "", "%.200q has %d rows, which %d heads do not divide", p.b.name, p.b.Shape[0], n)
+	}
+	return nil
+}

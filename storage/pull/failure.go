@@ -37,6 +37,9 @@ func (j *job) failure(ctx context.Context, err error) error {
 	if errors.As(err, &cert) {
 		return errs.Wrap(cert.Err, errs.SourceUnavailable, op, "%s shows a certificate that this machine does not trust (SSL_CERT_FILE names other authorities)", j.source.Host())
 	}
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return &transient{cause: errCutOff}
+	}
 	return &transient{cause: bare(err)}
 }
 

@@ -144,6 +144,15 @@ func (pt *part) digest() string { return hex.EncodeToString(pt.sum.Sum(nil)) }
 // close lets go of the part and leaves it for a later attempt.
 func (pt *part) close() { pt.file.Close() }
 
+// leave is close, or remove where there is nothing to go on with.
+func (pt *part) leave() {
+	if pt.have == 0 {
+		pt.remove()
+		return
+	}
+	pt.close()
+}
+
 // remove ends the part.
 func (pt *part) remove() {
 	os.Remove(pt.statePath()) // first: bytes without it count for nothing

@@ -109,7 +109,7 @@ func (p *Puller) Pull(ctx context.Context, s Source, adapter bool, progress func
 		return nil, j.ended(ctx, err)
 	}
 	if err := j.fetch(ctx); err != nil {
-		j.part.close()
+		j.part.leave()
 		return nil, j.ended(ctx, err)
 	}
 	return &File{Path: j.part.path, SHA256: j.part.digest(), Bytes: j.part.have, Verified: j.part.SHA256 != "", part: j.part}, nil

@@ -29,6 +29,7 @@ var layers = []struct{ room, does string }{
 	{"runtime/llama", "binds llama.cpp"},
 	{"runtime/grammar", "turns JSON schemas into grammars"},
 	{"runtime/decode", "batches sequences over a small Backend interface"},
+	{"storage/pull", "fetches files by URL"},
 	{"storage", "keeps model files by digest"},
 	{"cache", "keeps answers on disk by key"},
 	{"errs", "is the leaf that names errors"},
@@ -83,7 +84,7 @@ var forbiddenDirect = []struct {
 		"engines are reached through inference; database and cmd wire them"},
 	{duckdb, []string{"database", "catalog", "sqlfuncs"},
 		"DuckDB is behind database; transports see Arrow record batches"},
-	{http, []string{"rest", "flightsql", "cmd/hyprstream"}, "HTTP ends in the transports (Flight sessions are cookies)"},
+	{http, []string{"rest", "flightsql", "cmd/hyprstream", "storage/pull"}, "HTTP ends in the transports (Flight sessions are cookies); storage/pull is its only client"},
 	{grpc, []string{"flightsql", "cmd/hyprstream"}, "gRPC ends in flightsql"},
 }
 

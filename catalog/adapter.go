@@ -11,6 +11,7 @@ import (
 	"hyprstream/errs"
 	"hyprstream/storage"
 	"hyprstream/storage/peft"
+	"hyprstream/storage/pull"
 )
 
 func (s *Statements) createAdapter(ctx context.Context, st ddl.CreateAdapter) (string, error) {
@@ -77,14 +78,17 @@ func (s *Statements) importAdapter(ctx context.Context, v *Adapter, path string,
 	}
 	if err := storage.CheckAdapter(blob.Path, base, model.SHA256); err != nil {
 		s.discardLater(blob.SHA256)
-		return errs.Wrap(err, errs.CodeOf(err), "CREATE ADAPTER", "%s does not fit model %q", path, model.Name)
+		return errs.Wrap(err, errs.CodeOf(err), "CREATE ADAPTER", "%s does not fit model %q", shown(path), model.Name)
 	}
-	v.SHA256, v.Bytes, v.Source = blob.SHA256, blob.Bytes, path
+	v.SHA256, v.Bytes, v.Source = blob.SHA256, blob.Bytes, shown(path)
 	v.Architecture, v.Rank, v.Alpha, v.Targets = info.Architecture, info.Rank, info.Alpha, info.Targets
 	return nil
 }
 
 func (s *Statements) adapterFile(ctx context.Context, path string, base storage.Base) (storage.Blob, storage.FileInfo, error) {
+	if pull.IsURL(path) {
+		return s.importFile(ctx, path, storage.KindAdapter)
+	}
 	real, err := s.Allow(path)
 	if err != nil {
 		return storage.Blob{}, storage.FileInfo{}, err

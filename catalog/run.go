@@ -11,12 +11,14 @@ import (
 	"hyprstream/catalog/ddl"
 	"hyprstream/errs"
 	"hyprstream/storage"
+	"hyprstream/storage/pull"
 )
 
 // Files is where imported files lie; storage.Store is one.
 type Files interface {
 	Import(ctx context.Context, path string, progress func(done, total int64)) (storage.Blob, error)
 	Make(write func(w io.Writer) error) (storage.Blob, storage.FileInfo, error)
+	Adopt(path, sha string) (storage.Blob, error)
 	Digests() ([]string, error)
 	Remove(sha string) error
 }
@@ -34,6 +36,7 @@ type Cache interface{ Clear() error }
 type Statements struct {
 	Catalog   *Catalog
 	Files     Files
+	Pulls     Pulls // nil: URLs are refused
 	Engine    Engine
 	Cache     Cache // nil: there is none
 	Dialogues Dialogues
@@ -134,7 +137,7 @@ func (s *Statements) createModel(ctx context.Context, st ddl.CreateModel) (strin
 		}
 		opt.Slots = storage.FitSlots(info, opt.ContextLength, limit)
 	}
-	v := Model{Name: st.Name, SHA256: blob.SHA256, Bytes: blob.Bytes, Source: st.Path, Format: info.Format,
+	v := Model{Name: st.Name, SHA256: blob.SHA256, Bytes: blob.Bytes, Source: shown(st.Path), Format: info.Format,
 		Memory:       storage.EstimateMemory(info, opt.ContextLength, opt.Slots) + opt.PrefixBytes(),
 		Architecture: info.Architecture, Parameters: int64(info.Parameters), Quantisation: info.Quantisation,
 		ContextLength: info.ContextLength, EmbeddingLength: info.EmbeddingLength, ChatTemplate: info.ChatTemplate, Options: opt}
@@ -157,6 +160,9 @@ func (s *Statements) createModel(ctx context.Context, st ddl.CreateModel) (strin
 // importFile checks a path and brings its file into the store. The caller holds
 // s.files for reading.
 func (s *Statements) importFile(ctx context.Context, path, kind string) (storage.Blob, storage.FileInfo, error) {
+	if pull.IsURL(path) {
+		return s.importURL(ctx, path, kind)
+	}
 	real, err := s.Allow(path)
 	if err != nil {
 		return storage.Blob{}, storage.FileInfo{}, err
@@ -166,8 +172,7 @@ func (s *Statements) importFile(ctx context.Context, path, kind string) (storage
 		return storage.Blob{}, info, err
 	}
 	if info.Kind != kind {
-		verb := map[string]string{storage.KindModel: "CREATE MODEL name FROM", storage.KindAdapter: "CREATE ADAPTER name FOR MODEL model FROM"}[info.Kind]
-		return storage.Blob{}, info, errs.New(errs.InvalidArgument, "import", "%s holds a %s, not a %s: use %s '%s'", path, info.Kind, kind, verb, path)
+		return storage.Blob{}, info, otherKind(path, info.Kind, kind)
 	}
 	report := progressOf(ctx)
 	blob, err := s.Files.Import(ctx, real, func(done, total int64) {
@@ -176,6 +181,12 @@ func (s *Statements) importFile(ctx context.Context, path, kind string) (storage
 		}
 	})
 	return blob, info, err
+}
+
+// otherKind is the error of an adapter where a model is wanted, and the other way round.
+func otherKind(path, is, wanted string) error {
+	verb := map[string]string{storage.KindModel: "CREATE MODEL name FROM", storage.KindAdapter: "CREATE ADAPTER name FOR MODEL model FROM"}[is]
+	return errs.New(errs.InvalidArgument, "import", "%s holds a %s, not a %s: use %s '%s'", path, is, wanted, verb, path)
 }
 
 // unwanted lets go of a file whose row could not be written.

@@ -19,6 +19,7 @@ import (
 	"hyprstream/sqlfuncs"
 	"hyprstream/sqlfuncs/operator"
 	"hyprstream/storage"
+	"hyprstream/storage/pull"
 )
 
 // Files in the data directory: clients' database, and kept answers.
@@ -33,6 +34,7 @@ const defaultCacheSize = 1_000_000_000
 type Config struct {
 	Dir          string        // data directory, made when it is not there
 	AllowDirs    []string      // below these, statements may read and write files; nil: everywhere (the embedded CLI)
+	AllowPull    []string      // what statements may pull, as pull.Options.Allow; nil: nothing where AllowDirs is set, else everything
 	Exe          string        // program the engine processes are started from; "" is this one
 	MemoryBudget int64         // bytes all loaded models may take, 0: what is free now
 	IdleTimeout  time.Duration // a model idle that long is unloaded, 0: never
@@ -50,6 +52,7 @@ type DB struct {
 	engine  *inference.Engine
 	duck    m.Database
 	funcs   *operator.Attachment
+	pulls   *pull.Puller
 	queries queries
 
 	dialogues *inference.Sessions // of chat()
@@ -106,7 +109,14 @@ func (db *DB) open() error {
 		Registry: db.catalog, Runtime: processes{db.cfg.Exe, db.log}, Verify: files.Verify,
 		MemoryBudget: budget, IdleTimeout: db.cfg.IdleTimeout, Logger: db.log,
 	}
-	statements := &catalog.Statements{Catalog: db.catalog, Files: files, Dialogues: db.dialogues, Allow: db.allow, Logger: db.log,
+	allow := db.cfg.AllowPull
+	if db.cfg.AllowDirs != nil && allow == nil {
+		allow = []string{}
+	}
+	if db.pulls, err = pull.Open(files.Downloads(), pull.Options{Allow: allow, Logger: db.log}); err != nil {
+		return err
+	}
+	statements := &catalog.Statements{Catalog: db.catalog, Files: files, Pulls: db.pulls, Dialogues: db.dialogues, Allow: db.allow, Logger: db.log,
 		Memory: budget / 2} // a second model should fit beside it
 	if db.openCache(); db.cache != nil { // a nil *Store in an interface is not nil
 		cfg.Cache, statements.Cache = db.cache, db.cache
@@ -250,6 +260,9 @@ func (db *DB) Close(ctx context.Context) error {
 	var err error
 	if db.engine != nil {
 		err = db.engine.Close(ctx)
+	}
+	if db.pulls != nil {
+		db.pulls.Close()
 	}
 	if db.catalog != nil {
 		db.catalog.Close()

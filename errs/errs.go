@@ -32,6 +32,7 @@ const (
 	Cancelled         Code = "CANCELLED"          // the client went away or asked to stop
 	EngineDied        Code = "ENGINE_DIED"        // the model's process ended while it worked
 	EngineUnavailable Code = "ENGINE_UNAVAILABLE" // the model's process could not be started
+	SourceUnavailable Code = "SOURCE_UNAVAILABLE" // a server that a file is to be pulled from cannot be reached, or fails
 	QueueFull         Code = "QUEUE_FULL"         // admission refused
 	BudgetExceeded    Code = "BUDGET_EXCEEDED"    // ai_max_rows, ai_max_tokens or ai_max_seconds is reached
 	Internal          Code = "INTERNAL"           // a defect of ours
@@ -90,7 +91,7 @@ func CodeOf(err error) Code {
 // Retryable says whether the same call may succeed later without being changed.
 func (c Code) Retryable() bool {
 	switch c {
-	case EngineDied, EngineUnavailable, QueueFull, Timeout, OutOfMemory:
+	case EngineDied, EngineUnavailable, SourceUnavailable, QueueFull, Timeout, OutOfMemory:
 		return true
 	}
 	return false

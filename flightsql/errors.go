@@ -39,6 +39,7 @@ var grpcCodes = map[errs.Code]codes.Code{
 	errs.Cancelled:         codes.Canceled,
 	errs.EngineDied:        codes.Unavailable,
 	errs.EngineUnavailable: codes.Unavailable,
+	errs.SourceUnavailable: codes.Unavailable,
 	errs.Internal:          codes.Internal,
 }
 

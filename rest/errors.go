@@ -66,6 +66,8 @@ func statusOf(err error) int {
 		return 499 // the client closed the request; nobody reads this
 	case errs.EngineDied, errs.EngineUnavailable, errs.OutOfMemory:
 		return http.StatusServiceUnavailable
+	case errs.SourceUnavailable:
+		return http.StatusBadGateway
 	case errs.DiskFull:
 		return http.StatusInsufficientStorage
 	}

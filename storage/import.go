@@ -17,8 +17,8 @@ import (
 	"hyprstream/errs"
 )
 
-// diskReserve is left free by an import.
-const diskReserve = 64 << 20
+// DiskReserve is left free by imports and downloads, in bytes.
+const DiskReserve = 64 << 20
 
 // importing is one import on its way.
 type importing struct {
@@ -187,10 +187,10 @@ func (im *importing) checkSpace(need int64) error {
 	if err != nil {
 		return err
 	}
-	if need+diskReserve > free {
+	if need+DiskReserve > free {
 		return errs.New(errs.DiskFull, "storage.Import",
 			"importing %s needs %d MB in %s (and %d MB left over), only %d MB are free; make room, or put the data directory on the file's own disk, where it is linked instead of copied",
-			im.path, megabytes(need), im.store.dir, megabytes(diskReserve), free/1e6)
+			im.path, megabytes(need), im.store.dir, megabytes(DiskReserve), free/1e6)
 	}
 	return nil
 }
@@ -215,12 +215,7 @@ func (im *importing) finish(name string, sum hash.Hash, linked bool) (Blob, erro
 	if err := os.Rename(name, blob.Path); err != nil {
 		return Blob{}, err
 	}
-	dir, err := os.Open(im.store.dir)
-	if err != nil {
-		return Blob{}, err
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil {
+	if err := im.store.syncDir(); err != nil {
 		return Blob{}, err
 	}
 	if st, err := os.Stat(blob.Path); err == nil {

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -91,6 +92,15 @@ func inspectFile(op string, f *os.File, st fs.FileInfo, path string) (FileInfo, 
 		return h.adapter(op, path, info)
 	}
 	return h.model(op, path, info)
+}
+
+// CheckHead says what is wrong with a file that begins with head, of which at
+// least 64 bytes are wanted where it has them. name is what the message calls it.
+func CheckHead(name string, head []byte) error {
+	if !bytes.HasPrefix(head, []byte("GGUF")) {
+		return notGGUF("storage.CheckHead", name, head)
+	}
+	return nil
 }
 
 func notGGUF(op, path string, head []byte) error {

@@ -68,7 +68,7 @@ func Open(dir string) (*Store, error) {
 	if err := os.MkdirAll(blobs, 0o700); err != nil {
 		return nil, errs.Wrap(err, diskCode(err), op, "cannot make the model store %s", blobs)
 	}
-	s := &Store{dir: blobs, free: freeBytes, link: os.Link, now: time.Now, verified: map[string]identity{}}
+	s := &Store{dir: blobs, free: Free, link: os.Link, now: time.Now, verified: map[string]identity{}}
 	entries, err := os.ReadDir(blobs)
 	if err != nil {
 		return nil, errs.Wrap(err, diskCode(err), op, "cannot list the model store %s", blobs)
@@ -164,7 +164,8 @@ func identify(st fs.FileInfo) identity {
 	return id
 }
 
-func freeBytes(dir string) (int64, error) {
+// Free is how many bytes may be written to the file system of dir.
+func Free(dir string) (int64, error) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return 0, err

@@ -138,7 +138,7 @@ func TestImportResumes(t *testing.T) {
 			}
 			copyOnly(again)
 			// Space for the rest alone is enough.
-			again.free = func(string) (int64, error) { return diskReserve + 6<<20, nil }
+			again.free = func(string) (int64, error) { return DiskReserve + 6<<20, nil }
 			blob, err := again.Import(t.Context(), path, nil)
 			if err != nil || blob.SHA256 != sha {
 				t.Fatalf("%+v, %v", blob, err)

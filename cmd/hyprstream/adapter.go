@@ -28,30 +28,27 @@ func (a *app) adapterLoad() *cobra.Command {
 	var model, name string
 	var scale float64
 	cmd := &cobra.Command{
-		Use:   "load PATH",
+		Use:   "load PATH|URL",
 		Short: "Import a LoRA adapter (GGUF) for a model",
 		Long: `Import a LoRA adapter in GGUF form for a model. The model's memory is not touched:
 requests name the adapters they want, and may scale them ('polite:0.5').`,
 		Example: `  hyprstream adapter load polite.gguf --model gemma-3-270m --name polite
   hyprstream chat "Where are my shoes?" --adapter polite`,
-		Args: args(1, 1, "the path of one adapter file (quote a path with spaces)"),
+		Args: args(1, 1, "the path or URL of one adapter file (quote a path with spaces)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd, func(ctx context.Context, c client.Client, place client.Place) error {
-				path, _, err := localFile(place, args[0])
+				path, file, size, remote, err := sourceFile(place, args[0])
 				if err != nil {
 					return err
 				}
 				if name == "" {
-					name = modelName(path)
+					name = modelName(file)
 				}
 				sql := "CREATE ADAPTER " + sqltext.Ident(name) + " FOR MODEL " + sqltext.Ident(model) + " FROM " + sqltext.Literal(path)
 				if cmd.Flags().Changed("scale") {
 					sql += " WITH (scale = " + strconv.FormatFloat(scale, 'f', -1, 64) + ")"
 				}
-				if _, err := a.work("importing "+filepath.Base(path), func() error {
-					_, err := client.Exec(ctx, c, sql)
-					return err
-				}); err != nil {
+				if err := a.bringIn(ctx, c, filepath.Base(file), size, remote, sql); err != nil {
 					return err
 				}
 				fmt.Fprintf(a.stdout, "%s is an adapter of %s.\nNext: hyprstream chat \"Hello\" --model %s --adapter %s\n", name, model, model, name)

@@ -56,7 +56,9 @@ type loadFlags struct {
 	with    []string
 }
 
-const modelLoadHelp = `Import a GGUF file into the data directory and load it.
+const modelLoadHelp = `Import a GGUF file into the data directory and load it. A URL is pulled first:
+hf://ORG/REPO/FILE (Hugging Face), oci://REGISTRY/NAME:TAG (Docker's and Ollama's
+models) or https://HOST/FILE. An interrupted pull goes on when it is repeated.
 
 The name is the file's, in lower case, without the ending and the mark of its
 quantisation; what is no letter, digit, dot, underscore or dash becomes a dash:
@@ -68,12 +70,14 @@ model, use it. Loading the same file again under the same name is no error.`
 func (a *app) modelLoad() *cobra.Command {
 	var o loadFlags
 	cmd := &cobra.Command{
-		Use:   "load PATH",
-		Short: "Import a model file and load it",
+		Use:   "load PATH|URL",
+		Short: "Import or pull a model file and load it",
 		Long:  modelLoadHelp,
 		Example: `  hyprstream model load gemma-3-270m-q4_k_m.gguf
-  hyprstream model load "/my models/qwen.gguf" --name qwen --with context_length=8192 --with slots=8`,
-		Args: args(1, 1, "the path of one model file (quote a path with spaces)"),
+  hyprstream model load "/my models/qwen.gguf" --name qwen --with context_length=8192 --with slots=8
+  hyprstream model load hf://ggml-org/gemma-3-270m-it-GGUF/gemma-3-270m-it-Q8_0.gguf
+  hyprstream model load oci://docker.io/ai/smollm2:latest --name smollm2`,
+		Args: args(1, 1, "the path or URL of one model file (quote a path with spaces)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd, func(ctx context.Context, c client.Client, place client.Place) error {
 				return a.loadModel(ctx, c, place, args[0], o)
@@ -88,19 +92,24 @@ func (a *app) modelLoad() *cobra.Command {
 }
 
 func (a *app) loadModel(ctx context.Context, c client.Client, place client.Place, path string, o loadFlags) error {
-	path, size, err := localFile(place, path)
+	path, file, size, remote, err := sourceFile(place, path)
 	if err != nil {
 		return err
 	}
 	name := o.name
 	if name == "" {
-		name = modelName(path)
+		name = modelName(file)
 	}
 	with, err := withClause(o.with)
 	if err != nil {
 		return err
 	}
-	there, err := a.sameModel(ctx, c, place, name, path, o.replace)
+	var there bool
+	if remote {
+		there, err = samePulled(ctx, c, name, path, o.replace)
+	} else {
+		there, err = a.sameModel(ctx, c, place, name, path, o.replace)
+	}
 	if err != nil {
 		return err
 	}
@@ -109,14 +118,8 @@ func (a *app) loadModel(ctx context.Context, c client.Client, place client.Place
 		if o.replace {
 			create = "CREATE OR REPLACE MODEL "
 		}
-		title := "importing " + filepath.Base(path)
-		if size > 0 {
-			title += " (" + humanize.Bytes(uint64(size)) + ")"
-		}
-		if _, err := a.work(title, func() error {
-			_, err := client.Exec(ctx, c, create+sqltext.Ident(name)+" FROM "+sqltext.Literal(path)+with)
-			return err
-		}); err != nil {
+		create += sqltext.Ident(name) + " FROM " + sqltext.Literal(path) + with
+		if err := a.bringIn(ctx, c, filepath.Base(file), size, remote, create); err != nil {
 			return err
 		}
 	}
@@ -128,6 +131,22 @@ func (a *app) loadModel(ctx context.Context, c client.Client, place client.Place
 		return err
 	}
 	return a.describeLoaded(ctx, c, name, there, took)
+}
+
+// bringIn runs a statement that imports or pulls a file, and says so.
+func (a *app) bringIn(ctx context.Context, c client.Client, file string, size int64, remote bool, sql string) error {
+	if remote {
+		return a.pulling(ctx, c, "pulling "+file, sql)
+	}
+	title := "importing " + file
+	if size > 0 {
+		title += " (" + humanize.Bytes(uint64(size)) + ")"
+	}
+	_, err := a.work(title, func() error {
+		_, err := client.Exec(ctx, c, sql)
+		return err
+	})
+	return err
 }
 
 // localFile makes path absolute, as the server needs it, and finds a misspelt

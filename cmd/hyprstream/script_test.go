@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,9 +43,17 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"cert":  cert,
 			"ready": ready,
+			"web":   web,
 			"post":  post,
 		},
 	})
+}
+
+// web serves a directory's files and sets WEB.
+func web(ts *testscript.TestScript, _ bool, args []string) {
+	srv := httptest.NewServer(http.FileServer(http.Dir(args[0])))
+	ts.Defer(srv.Close)
+	ts.Setenv("WEB", srv.URL)
 }
 
 // ready waits for the server of the data directory and sets FLIGHT and HTTP.

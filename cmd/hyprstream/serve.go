@@ -23,6 +23,7 @@ import (
 	"hyprstream/errs"
 	"hyprstream/flightsql"
 	"hyprstream/rest"
+	"hyprstream/storage/pull"
 )
 
 // grace is how long running statements may go on after the first signal.
@@ -31,6 +32,7 @@ const grace = 10 * time.Second
 type serveFlags struct {
 	flight, http    string
 	allowDirs       []string
+	allowPull       string
 	tlsCert, tlsKey string
 	insecure        bool
 	memoryBudget    string
@@ -45,7 +47,10 @@ By default both ports listen on the loopback only, without a token. Another addr
 needs --tls-cert, --tls-key and --token, or --insecure to do without.
 
 Statements of clients (COPY, read_csv, ATTACH, CREATE MODEL … FROM) reach only files
-below --allow-dir, by default the directory that serve is started in.
+below --allow-dir, by default the directory that serve is started in. CREATE MODEL and
+CREATE ADAPTER FROM a URL pull only what --allow-pull names, by default nothing:
+hf (Hugging Face), oci (registries), https (any public address), or a HOST[:PORT],
+which may then also be a private address.
 
 The first SIGINT or SIGTERM lets running statements finish for 10 seconds and then
 cancels them; a second one ends the process at once.`
@@ -58,6 +63,7 @@ func (a *app) serveCommand() *cobra.Command {
 		Long:  serveHelp,
 		Example: `  hyprstream serve
   hyprstream serve --allow-dir ~/models --allow-dir ~/data
+  hyprstream serve --allow-pull hf,registry.example.com
   hyprstream serve --flight 0.0.0.0:8815 --http 0.0.0.0:8080 --tls-cert cert.pem --tls-key key.pem`,
 		Args: args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context(), o) },
@@ -66,6 +72,7 @@ func (a *app) serveCommand() *cobra.Command {
 	f.StringVar(&o.flight, "flight", "127.0.0.1:8815", "`ADDRESS` of the Flight SQL port; port 0 takes a free one")
 	f.StringVar(&o.http, "http", "127.0.0.1:8080", "`ADDRESS` of the HTTP port; port 0 takes a free one")
 	f.StringArrayVar(&o.allowDirs, "allow-dir", nil, "`DIR` whose files statements may read and write; may be repeated (default: the current directory)")
+	f.StringVar(&o.allowPull, "allow-pull", "", "`LIST` of what clients may pull by URL, with commas: hf, oci, https, HOST, HOST:PORT (default: nothing)")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "PEM `FILE` with the certificate of both ports")
 	f.StringVar(&o.tlsKey, "tls-key", "", "PEM `FILE` with its key")
 	f.BoolVar(&o.insecure, "insecure", false, "allow an address off the loopback without TLS or token")
@@ -127,6 +134,12 @@ func (a *app) databaseConfig(o serveFlags, log *slog.Logger) (cfg database.Confi
 		cfg.CacheSize = -1
 	default:
 		cfg.CacheSize = int64(n)
+	}
+	if o.allowPull != "" {
+		cfg.AllowPull = strings.Split(o.allowPull, ",")
+	}
+	if err := pull.CheckAllow(cfg.AllowPull); err != nil {
+		return cfg, errs.Wrap(err, errs.InvalidArgument, "serve", "--allow-pull")
 	}
 	dirs := o.allowDirs
 	if len(dirs) == 0 {

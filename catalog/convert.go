@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"os"
+	"slices"
 
 	"hyprstream/errs"
 	"hyprstream/storage"
@@ -83,6 +84,8 @@ func (s *Statements) quantiseFile(ctx context.Context, path, file string, want c
 		return err
 	case info.Kind != storage.KindModel:
 		return errs.New(errs.InvalidArgument, "import", "%s holds a %s, not a model", path, info.Kind)
+	case !slices.Contains([]string{"F32", "F16", "BF16"}, info.Quantisation):
+		return errs.New(errs.InvalidArgument, "import", "%s is quantised already (%s), and would lose more than it should: leave quantize out, or take the model in F32, F16 or BF16", path, info.Quantisation)
 	}
 	if err := s.Files.Room("quantising "+path, quantised(int64(info.Parameters), want)); err != nil {
 		return err
@@ -91,15 +94,15 @@ func (s *Statements) quantiseFile(ctx context.Context, path, file string, want c
 }
 
 func (s *Statements) quantise(ctx context.Context, in, out string, want convert.Quantisation, report func(float64)) error {
+	f, err := os.OpenFile(out, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) // the quantiser would let everyone read it
+	if err != nil {
+		return errs.Wrap(err, errs.Internal, "import", "the quantised model cannot be written")
+	}
+	defer f.Close()
 	if err := s.Quantise(ctx, in, out, want.FType, report); err != nil {
 		return err
 	}
 	// It was written by another process; Import links it as durable.
-	f, err := os.OpenFile(out, os.O_RDWR, 0)
-	if err != nil {
-		return errs.Wrap(err, errs.Internal, "import", "the quantised model is not there")
-	}
-	defer f.Close()
 	return errs.Wrap(f.Sync(), errs.Internal, "import", "the quantised model cannot be written")
 }
 

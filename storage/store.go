@@ -23,7 +23,7 @@ const (
 	blobPrefix    = "sha256-"
 	partialPrefix = "partial-"
 	linkPrefix    = "link-"
-	madePrefix    = "made-" // a file that is made here to be imported
+	madePrefix    = "made-"            // a file that is made here to be imported
 	partialAge    = 7 * 24 * time.Hour // an interrupted copy not resumed for so long is removed
 	// A file changed within this time of its last change may keep its times; such
 	// a verification is not remembered.

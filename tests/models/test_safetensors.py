@@ -81,3 +81,30 @@ def test_a_decoder_agrees_with_the_reference(embedded, tmp_path, kind):
     print(f"{kind}: log probabilities differ by {worst:.5f} at most")
     # Keys and values are kept in 16 bits; with weights in BF16, the kernels round what is multiplied with them to 8 bits as well.
     assert worst < (0.1 if directories.KINDS[kind].get("dtype") == "BF16" else 0.03)
+
+
+def test_what_cannot_be_imported_leaves_nothing(embedded, tmp_path):
+    good, spoilt = tmp_path / "good", tmp_path / "spoilt"
+    directories.write(good, "qwen3")
+    directories.write(spoilt, "qwen3")
+    shard = spoilt / "model-00002-of-00002.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    pickled = tmp_path / "pickled"
+    pickled.mkdir()
+    (pickled / "pytorch_model.bin").write_bytes(b"\x80\x02")
+    for path, options, code, part in (
+        (spoilt, "", "INVALID_MODEL_FILE", "truncated"),
+        (pickled, "", "UNSUPPORTED", "runs whatever code is in it"),
+        (good, "WITH (quantize = 'Q9')", "INVALID_ARGUMENT", "Q4_K_M"),
+        (good, "WITH (quantize = 8)", "INVALID_ARGUMENT", "a string in single quotes"),
+        (ROOT / ".deps" / "models" / "gemma-3-270m-q4_k_m.gguf", "WITH (quantize = 'Q8_0')", "INVALID_ARGUMENT", "quantised already"),
+    ):
+        failed = embedded("sql", f"CREATE MODEL m FROM {quoted(str(path))} {options}", check=False)
+        assert failed.returncode != 0 and code in failed.stderr and part in failed.stderr, failed.stderr
+    assert list((embedded.data / "blobs").iterdir()) == []
+    embedded("sql", f"CREATE MODEL m FROM {quoted(str(good))} WITH (quantize = 'f16')")
+    assert rows(embedded, "SELECT quantisation AS q, architecture AS a FROM ai.models") == [{"q": "F16", "a": "qwen3"}]
+    blob, = (embedded.data / "blobs").iterdir()
+    assert blob.stat().st_mode & 0o077 == 0
+    again = embedded("model", "load", good, "--name", "m")
+    assert "imported before" in again.stdout

@@ -11,6 +11,7 @@ export GOTOOLCHAIN := auto
 PYTHON := .deps/venv/bin/python
 STAMPS := .deps/stamps
 MODEL  := .deps/models/gemma-3-270m-q4_k_m.gguf
+MINILM := .deps/models/all-MiniLM-L6-v2
 JDBC   := .deps/jdbc/flight-sql-jdbc-driver-18.3.0.jar
 LINT   := .deps/bin/golangci-lint-2.15.0
 
@@ -35,9 +36,9 @@ deps: ## Fetch and build what bin/hyprstream links (llama.cpp, DuckDB headers), 
 	@bash scripts/tools.sh build
 	@$(MAKE) -s --no-print-directory -j3 $(STAMPS)/llama $(DUCKDB_STAMP) $(STAMPS)/python $(MODEL) $(STAMPS)/go-modules
 
-test-deps: deps ## deps, and what only tests need: stock clients, Java with the JDBC driver, the llama.cpp reference programs
+test-deps: deps ## deps, and what only tests need: stock clients, Java with the JDBC driver, an encoder, the llama.cpp reference programs
 	@bash scripts/tools.sh test
-	@$(MAKE) -s --no-print-directory $(JDBC) $(STAMPS)/clients .deps/bin/greedyref .deps/bin/embedref
+	@$(MAKE) -s --no-print-directory $(JDBC) $(MINILM)/config.json $(STAMPS)/clients .deps/bin/greedyref .deps/bin/embedref
 
 build: deps ## Build bin/hyprstream
 	@echo "[go] building bin/hyprstream"
@@ -87,7 +88,7 @@ conformance: test-deps build ## Suites that others wrote and the stock clients; 
 	-go test -json -count=1 -timeout 20m -run TestGreedyEqualsLlamaCpp ./runtime/worker >$(RESULTS)/greedy.json
 	-go test -json -count=1 -timeout 20m ./tests/adbc ./flightsql >$(RESULTS)/go.json
 	-go test -json -count=1 -timeout 20m -run TestLogic ./tests/sql >$(RESULTS)/logic.json
-	-$(PYTHON) -m pytest -q -o junit_logging=system-out --junitxml $(RESULTS)/python.xml $(wildcard tests/python tests/clients tests/jdbc tests/rest)
+	-$(PYTHON) -m pytest -q -o junit_logging=system-out --junitxml $(RESULTS)/python.xml $(wildcard tests/python tests/models tests/clients tests/jdbc tests/rest)
 	$(PYTHON) scripts/compatibility.py $(RESULTS)
 
 clean: ## Remove bin; .deps stays
@@ -150,6 +151,10 @@ $(DUCKDB_STAMP): | $(STAMPS)/venv
 
 $(MODEL): | $(STAMPS)/venv
 	@bash scripts/model.sh $@
+
+$(MINILM)/config.json: scripts/minilm.sh | $(STAMPS)/venv
+	@bash scripts/minilm.sh $(MINILM)
+	@touch $@
 
 # Only the packages that this platform compiles: `go mod download` would fetch every platform's DuckDB.
 $(STAMPS)/go-modules: go.mod go.sum

@@ -82,7 +82,7 @@ func TestStatements(t *testing.T) {
 		{"CREATE MODEL x FROM '/nowhere/x.gguf'", errs.NotFound, "/nowhere/x.gguf"},
 		{"CREATE MODEL x FROM '" + lora + "'", errs.InvalidArgument, "CREATE ADAPTER"},
 		{"CREATE ADAPTER x FOR MODEL tiny FROM '" + tiny + "'", errs.InvalidArgument, "CREATE MODEL"},
-		{"CREATE MODEL x FROM '" + tiny + "' WITH (slot = 4)", errs.InvalidArgument, `did you mean "slots"?; valid options are batch_size, chat_template, context_length, gpu_layers, prefix_cache, slots, threads`},
+		{"CREATE MODEL x FROM '" + tiny + "' WITH (slot = 4)", errs.InvalidArgument, `did you mean "slots"?; valid options are batch_size, chat_template, context_length, gpu_layers, prefix_cache, quantize, slots, threads`},
 		{"CREATE MODEL x FROM '" + tiny + "' WITH (slots = 'a')", errs.InvalidArgument, "slots is a number"},
 		{"CREATE MODEL x FROM '" + tiny + "' WITH (slots = 1.5)", errs.InvalidArgument, "whole number from 1 to 256"},
 		{"CREATE MODEL x FROM '" + tiny + "' WITH (slots = 257)", errs.InvalidArgument, "257"},

@@ -25,6 +25,7 @@ var modelOptions = map[string]modelOption{
 	"batch_size":     {ddl.Number, 1, 1 << 16, func(o *inference.ModelOptions, n int, _ string) { o.BatchSize = n }},
 	"gpu_layers":     {ddl.Number, -1, 1 << 16, func(o *inference.ModelOptions, n int, _ string) { o.GPULayers = n }},
 	"prefix_cache":   {ddl.Number, 0, 1 << 20, setPrefixCache},
+	"quantize":       {ddl.String, 0, 0, func(o *inference.ModelOptions, _ int, s string) { o.Quantize = s }},
 	"chat_template":  {ddl.String, 0, 0, func(o *inference.ModelOptions, _ int, s string) { o.ChatTemplate = s }},
 }
 

@@ -21,6 +21,8 @@ type Files interface {
 	Adopt(path, sha string) (storage.Blob, error)
 	Digests() ([]string, error)
 	Remove(sha string) error
+	Temp() string                       // a path for a file to be made and imported
+	Room(what string, need int64) error // errs.DiskFull
 }
 
 // Engine is what ALTER and DROP tell of a model; inference.Engine is one.
@@ -42,9 +44,10 @@ type Statements struct {
 	Dialogues Dialogues
 	// Allow says whether a statement may read a file, and returns the path to
 	// read it by. Errors: errs.PermissionDenied naming the remedy.
-	Allow  func(path string) (string, error)
-	Logger *slog.Logger
-	Memory int64 // bytes that a model created without slots may take; 0: no limit
+	Allow    func(path string) (string, error)
+	Quantise Quantise
+	Logger   *slog.Logger
+	Memory   int64 // bytes that a model created without slots may take; 0: no limit
 
 	// files is read-locked from an import to its row, and locked by the removal
 	// of files no row uses: an import must not lose its file in between.
@@ -123,7 +126,7 @@ func (s *Statements) createModel(ctx context.Context, st ddl.CreateModel) (strin
 	}
 	s.files.RLock()
 	defer s.files.RUnlock()
-	blob, info, err := s.importFile(ctx, st.Path, storage.KindModel)
+	blob, info, err := s.importModel(ctx, st.Path, opt.Quantize)
 	if err != nil {
 		return "", err
 	}
@@ -174,12 +177,7 @@ func (s *Statements) importFile(ctx context.Context, path, kind string) (storage
 	if info.Kind != kind {
 		return storage.Blob{}, info, otherKind(path, info.Kind, kind)
 	}
-	report := progressOf(ctx)
-	blob, err := s.Files.Import(ctx, real, func(done, total int64) {
-		if total > 0 {
-			report(float64(done) / float64(total))
-		}
-	})
+	blob, err := s.Files.Import(ctx, real, fractions(progressOf(ctx)))
 	return blob, info, err
 }
 

@@ -21,3 +21,8 @@ func (p processes) Start(ctx context.Context, spec worker.Spec, progress func(fl
 	}
 	return w, nil
 }
+
+// Quantise writes a model's file with weights of another type.
+func (p processes) Quantise(ctx context.Context, in, out string, ftype int32, progress func(float64)) error {
+	return worker.Quantize(ctx, in, out, ftype, worker.Options{Exe: p.exe, Logger: p.log, Progress: progress})
+}

@@ -117,7 +117,8 @@ func (db *DB) open() error {
 		return err
 	}
 	statements := &catalog.Statements{Catalog: db.catalog, Files: files, Pulls: db.pulls, Dialogues: db.dialogues, Allow: db.allow, Logger: db.log,
-		Memory: budget / 2} // a second model should fit beside it
+		Quantise: processes{db.cfg.Exe, db.log}.Quantise,
+		Memory:   budget / 2} // a second model should fit beside it
 	if db.openCache(); db.cache != nil { // a nil *Store in an interface is not nil
 		cfg.Cache, statements.Cache = db.cache, db.cache
 	}

@@ -107,6 +107,7 @@ type ModelOptions struct {
 	GPULayers     int    // layers on the accelerator, -1 all, 0 nothing at all; needs a build with one
 	PrefixCache   int    // MiB for what prompts begin with, kept for other rows; -1 none (default 256)
 	ChatTemplate  string // Jinja source that replaces the file's own
+	Quantize      string // the type its weights were given when it was imported, "" for their own
 }
 
 // PrefixBytes is the most memory that kept beginnings of prompts take.

@@ -183,14 +183,27 @@ func (im *importing) resume(ctx context.Context, part *os.File, sum hash.Hash) (
 }
 
 func (im *importing) checkSpace(need int64) error {
-	free, err := im.store.free(im.store.dir)
+	return im.store.room("importing "+im.path, need, ", or put the data directory on the file's own disk, where it is linked instead of copied")
+}
+
+// Room checks that need bytes fit into the store, for what is named: "converting
+// /models/x". The error is DiskFull.
+func (s *Store) Room(what string, need int64) error {
+	err := s.room(what, need, "")
+	if err != nil && errs.CodeOf(err) != errs.DiskFull {
+		return errs.Wrap(err, diskCode(err), "storage.Import", "cannot find out how much room is left in %s", s.dir)
+	}
+	return err
+}
+
+func (s *Store) room(what string, need int64, remedy string) error {
+	free, err := s.free(s.dir)
 	if err != nil {
 		return err
 	}
 	if need+DiskReserve > free {
-		return errs.New(errs.DiskFull, "storage.Import",
-			"importing %s needs %d MB in %s (and %d MB left over), only %d MB are free; make room, or put the data directory on the file's own disk, where it is linked instead of copied",
-			im.path, megabytes(need), im.store.dir, megabytes(DiskReserve), free/1e6)
+		return errs.New(errs.DiskFull, "storage.Import", "%s needs %d MB in %s (and %d MB left over), only %d MB are free; make room%s",
+			what, megabytes(need), s.dir, megabytes(DiskReserve), free/1e6, remedy)
 	}
 	return nil
 }

@@ -15,11 +15,11 @@ func lookalike(head []byte) string {
 	case bytes.HasPrefix(text, []byte("<!doctype")), bytes.HasPrefix(text, []byte("<html")), bytes.HasPrefix(text, []byte("<?xml")):
 		return "a web page, perhaps a login or error page saved in place of the download; fetch the file again"
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
-		return "a zip archive or a PyTorch checkpoint; convert it to GGUF with llama.cpp's convert_hf_to_gguf.py"
+		return "a zip archive or a PyTorch checkpoint (a pickle in an archive). Reading a pickle runs the code in it, so it is refused; take the model's *.safetensors or a GGUF file of it"
 	case len(head) > 1 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5:
-		return "a Python pickle (an old PyTorch checkpoint); convert it to GGUF with llama.cpp's convert_hf_to_gguf.py"
+		return "a Python pickle (an old PyTorch checkpoint). Reading one runs the code in it, so it is refused; take the model's *.safetensors or a GGUF file of it"
 	case safetensors(head):
-		return "a safetensors file; convert it to GGUF with llama.cpp's convert_hf_to_gguf.py"
+		return "a safetensors file; name the directory it is in, with config.json and tokenizer.json beside it"
 	case bytes.HasPrefix(head, []byte("\x1f\x8b")), bytes.HasPrefix(head, []byte("BZh")),
 		bytes.HasPrefix(head, []byte("\xfd7zXZ")), bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
 		return "a compressed file; decompress it first"

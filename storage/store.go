@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -22,6 +23,7 @@ const (
 	blobPrefix    = "sha256-"
 	partialPrefix = "partial-"
 	linkPrefix    = "link-"
+	madePrefix    = "made-"            // a file that is made here to be imported
 	partialAge    = 7 * 24 * time.Hour // an interrupted copy not resumed for so long is removed
 	// A file changed within this time of its last change may keep its times; such
 	// a verification is not remembered.
@@ -79,11 +81,17 @@ func Open(dir string) (*Store, error) {
 			continue // removed meanwhile
 		}
 		stale := strings.HasPrefix(e.Name(), partialPrefix) && s.now().Sub(info.ModTime()) > partialAge
-		if stale || strings.HasPrefix(e.Name(), linkPrefix) {
+		if stale || strings.HasPrefix(e.Name(), linkPrefix) || strings.HasPrefix(e.Name(), madePrefix) {
 			os.Remove(filepath.Join(blobs, e.Name())) // left over at worst
 		}
 	}
 	return s, nil
+}
+
+// Temp is a path for a file that is made to be imported: on the store's disk, so
+// that Import only links it. The caller removes it; Open removes what a crash left.
+func (s *Store) Temp() string {
+	return filepath.Join(s.dir, fmt.Sprintf("%s%d.gguf", madePrefix, s.links.Add(1)))
 }
 
 // Path is where the blob of a digest lies, whether or not it is there.

@@ -56,9 +56,15 @@ type loadFlags struct {
 	with    []string
 }
 
-const modelLoadHelp = `Import a GGUF file into the data directory and load it. A URL is pulled first:
-hf://ORG/REPO/FILE (Hugging Face), oci://REGISTRY/NAME:TAG (Docker's and Ollama's
-models) or https://HOST/FILE. An interrupted pull goes on when it is repeated.
+const modelLoadHelp = `Import a GGUF file, or a directory of SafeTensors, into the data directory and load it.
+
+A URL is pulled first: hf://ORG/REPO/FILE (Hugging Face), oci://REGISTRY/NAME:TAG
+(Docker's and Ollama's models) or https://HOST/FILE. An interrupted pull goes on
+when it is repeated.
+
+A directory has config.json, *.safetensors and tokenizer.json or tokenizer.model;
+it is converted. BERT, Llama and Qwen3 models can be. --with quantize=Q8_0 (or
+Q4_K_M and others) makes the weights smaller on the way.
 
 The name is the file's, in lower case, without the ending and the mark of its
 quantisation; what is no letter, digit, dot, underscore or dash becomes a dash:
@@ -71,13 +77,14 @@ func (a *app) modelLoad() *cobra.Command {
 	var o loadFlags
 	cmd := &cobra.Command{
 		Use:   "load PATH|URL",
-		Short: "Import or pull a model file and load it",
+		Short: "Import or pull a model file or directory and load it",
 		Long:  modelLoadHelp,
 		Example: `  hyprstream model load gemma-3-270m-q4_k_m.gguf
   hyprstream model load "/my models/qwen.gguf" --name qwen --with context_length=8192 --with slots=8
+  hyprstream model load ./Qwen3-0.6B --with quantize=Q8_0
   hyprstream model load hf://ggml-org/gemma-3-270m-it-GGUF/gemma-3-270m-it-Q8_0.gguf
   hyprstream model load oci://docker.io/ai/smollm2:latest --name smollm2`,
-		Args: args(1, 1, "the path or URL of one model file (quote a path with spaces)"),
+		Args: args(1, 1, "the path or URL of one model file, or a directory (quote a path with spaces)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd, func(ctx context.Context, c client.Client, place client.Place) error {
 				return a.loadModel(ctx, c, place, args[0], o)
@@ -87,7 +94,7 @@ func (a *app) modelLoad() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.name, "name", "", "`NAME` of the model in SQL (default: from the file's name)")
 	f.BoolVar(&o.replace, "replace", false, "replace a model of this name")
-	f.StringArrayVar(&o.with, "with", nil, "`KEY=VALUE` of CREATE MODEL's WITH: context_length, slots, threads …; may be repeated")
+	f.StringArrayVar(&o.with, "with", nil, "`KEY=VALUE` of CREATE MODEL's WITH: context_length, slots, threads, quantize …; may be repeated")
 	return cmd
 }
 
@@ -212,9 +219,15 @@ func withClause(pairs []string) (string, error) {
 // sameModel says whether the model of this name is already this file. Another
 // file under the name is an error, unless it is to be replaced.
 func (a *app) sameModel(ctx context.Context, c client.Client, place client.Place, name, path string, replace bool) (bool, error) {
-	rows, err := client.Rows(ctx, c, "SELECT sha256 FROM ai.models WHERE name = $1", name)
+	rows, err := client.Rows(ctx, c, "SELECT sha256, source FROM ai.models WHERE name = $1", name)
 	if err != nil || len(rows) == 0 || replace || !place.Local {
 		return false, err
+	}
+	if st, err := os.Stat(path); err == nil && st.IsDir() { // what it was made into is not known without making it again
+		if rows[0][1] == path {
+			return true, nil
+		}
+		return false, errs.New(errs.AlreadyExists, "cli", "there is already a model %q, made from %v; give this one another --name, or --replace it", name, rows[0][1])
 	}
 	sum, err := a.digest(path)
 	if err != nil {

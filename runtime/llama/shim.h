@@ -20,6 +20,8 @@ void     hs_log_since(uint64_t mark, hs_error * out); // the first error since m
 
 // Model. handle is passed to the exported Go progress callback.
 struct llama_model * hs_model_load(const char * path, int32_t gpu_layers, uintptr_t handle, hs_error * err);
+// Writes the model at in to out with weights of another type (llama_ftype); progress as above, without a way to stop.
+bool hs_quantize(const char * in, const char * out, int32_t ftype, uintptr_t handle, hs_error * err);
 int32_t hs_max_piece(const struct llama_model * m); // bytes of the longest token
 int32_t hs_tokenize(const struct llama_model * m, const char * text, int32_t len, int32_t * out, int32_t cap,
                     bool add_special, bool parse_special, hs_error * err);

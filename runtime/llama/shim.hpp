@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <functional>
 #include <vector>
 
 struct hs_context {
@@ -18,6 +19,9 @@ struct hs_context {
 
 // hs_context_make opens a context with its batch and threadpool; NULL: see the log.
 hs_context * hs_context_make(llama_model * m, const llama_context_params & p);
+
+// hs_log_watch shows each line of the log to f as well; nullptr ends that.
+void hs_log_watch(std::function<void(const char *)> f);
 
 inline void hs_fail(hs_error * err, const char * what) {
     if (err != nullptr) snprintf(err->msg, sizeof(err->msg), "%s", what);

@@ -11,12 +11,14 @@ std::mutex        mu;
 std::deque<line>  ring;        // guarded by mu
 uint64_t          written = 0; // lines ever, guarded by mu
 constexpr size_t  keep = 200;
+std::function<void(const char *)> watch; // guarded by mu
 bool              own_kernels = false; // set by hs_init
 
 void on_log(ggml_log_level level, const char * text, void *) {
     if (level == GGML_LOG_LEVEL_DEBUG) return;
     if (level == GGML_LOG_LEVEL_ERROR) fputs(text, stderr);
     std::lock_guard<std::mutex> lock(mu);
+    if (watch) watch(text);
     if (level == GGML_LOG_LEVEL_CONT) {
         if (!ring.empty()) ring.back().text += text;
         return;
@@ -26,6 +28,11 @@ void on_log(ggml_log_level level, const char * text, void *) {
     if (ring.size() > keep) ring.pop_front();
 }
 } // namespace
+
+void hs_log_watch(std::function<void(const char *)> f) {
+    std::lock_guard<std::mutex> lock(mu);
+    watch = std::move(f);
+}
 
 bool hs_own_kernels(void) { return own_kernels; }
 

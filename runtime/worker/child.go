@@ -41,12 +41,16 @@ func Main() int {
 	f.Close()
 	c := &child{wire: newWire(conn), mail: make(chan struct{}, 1), calls: map[uint64]context.CancelCauseFunc{}, parts: map[uint64][]decode.Request{}, texts: map[uint64][]string{}}
 	var first toChild
-	if err := c.wire.dec.Decode(&first); err != nil || first.Spec == nil {
+	if err := c.wire.dec.Decode(&first); err != nil || first.Spec == nil && first.Quantize == nil {
 		fmt.Fprintln(os.Stderr, "worker: no specification came:", err)
 		return 2
 	}
 	go c.write()
-	go c.load(first.Spec)
+	if first.Quantize != nil {
+		go c.quantize(first.Quantize)
+	} else {
+		go c.load(first.Spec)
+	}
 	c.read()
 	os.Exit(0) // the parent is gone: end in the midst of whatever is being done
 	return 0

@@ -79,7 +79,16 @@ func Start(ctx context.Context, spec Spec, o Options) (*Process, error) {
 	if err != nil {
 		return nil, errs.Wrap(err, errs.EngineUnavailable, "load", "the engine process for %s cannot be started", spec.Path)
 	}
-	if err := p.wire.send(&toChild{Spec: &spec}); err != nil {
+	if err := p.begin(ctx, &toChild{Spec: &spec}, p.loadingDied); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// begin sends the first message and waits until the child is ready. After an
+// error the child is gone. died says why it ended without a word.
+func (p *Process) begin(ctx context.Context, first *toChild, died func() error) (err error) {
+	if err := p.wire.send(first); err != nil {
 		p.log.Debug("specification not sent", "error", err) // the child's end says more
 	}
 	select {
@@ -88,19 +97,18 @@ func Start(ctx context.Context, spec Spec, o Options) (*Process, error) {
 		select {
 		case err = <-p.ready: // it said why before it ended
 		default:
-			err = p.loadingDied()
+			err = died()
 		}
 	case <-ctx.Done():
-		err = errs.Wrap(ctx.Err(), errs.CodeOf(ctx.Err()), "load", "loading %s was given up", filepath.Base(spec.Path))
+		err = errs.Wrap(ctx.Err(), errs.CodeOf(ctx.Err()), "load", "loading %s was given up", filepath.Base(p.spec.Path))
 	}
 	if err != nil {
 		p.mu.Lock()
 		p.closing = true
 		p.mu.Unlock()
 		p.kill()
-		return nil, err
 	}
-	return p, nil
+	return err
 }
 
 // spawn starts the child and the goroutines that belong to it.

@@ -10,11 +10,12 @@ import (
 	"hyprstream/runtime/decode"
 )
 
-// toChild is a message from parent to child. The first one carries Spec alone;
-// of the others exactly one field beside ID is set.
+// toChild is a message from parent to child. The first one carries Spec or
+// Quantize alone; of the others exactly one field beside ID is set.
 type toChild struct {
 	ID         uint64
 	Spec       *Spec
+	Quantize   *quantizing
 	Submit     []decode.Request // a part of a Submit
 	Embed      []string         // a part of an Embed
 	More       bool             // other parts of this Submit or Embed follow

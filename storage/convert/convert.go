@@ -1,0 +1,286 @@
+package convert
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"hyprstream/errs"
+)
+
+// Plan is a model directory that has been read and checked: all that its GGUF
+// file will hold is known but the weights' values.
+type Plan struct {
+	source  *source
+	config  *config
+	weights *weights
+	prefix  string // of the tensors' names
+
+	gguf    metadata
+	tensors []tensor
+}
+
+// Open reads a directory and checks that it can be converted. allow says whether
+// a file may be read and by which path; nil allows all.
+//
+// Errors: NotFound; InvalidModelFile, naming the file and the tensor or the key;
+// Unsupported for what is sound but cannot be converted (a family, a type, pickle
+// files) with what can; allow's.
+func Open(dir string, allow func(path string) (string, error)) (*Plan, error) {
+	if allow == nil {
+		allow = func(path string) (string, error) { return path, nil }
+	}
+	s, err := openSource(dir, allow)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{source: s}
+	var fam *family
+	if p.config, fam, err = s.readConfig(); err != nil {
+		return nil, err
+	}
+	v, err := s.readTokenizer(p.config)
+	if err != nil {
+		return nil, err
+	}
+	if p.weights, err = s.readWeights(); err != nil {
+		return nil, err
+	}
+	if err := fam.plan(p); err != nil {
+		return nil, err
+	}
+	left := p.weights.unused(func(name string) bool {
+		return slices.ContainsFunc(fam.ignored, func(part string) bool { return strings.Contains(name, part) })
+	})
+	if left != "" {
+		return nil, s.unsupported(p.weights.entries[left].file, "tensor %.100s has no place in a %s model; without it the answers would be others", left, fam.title)
+	}
+	p.gguf.uint32("general.file_type", p.fileType())
+	v.write(&p.gguf)
+	return p, nil
+}
+
+// common adds the keys that all families have.
+func (p *Plan) common(arch string) {
+	c := p.config
+	p.gguf.string("general.architecture", arch)
+	p.gguf.string("general.type", "model")
+	if c.Name != "" {
+		p.gguf.string("general.name", filepath.Base(c.Name))
+	}
+	p.gguf.uint32(arch+".block_count", c.Layers)
+	p.gguf.uint32(arch+".context_length", c.Positions)
+	p.gguf.uint32(arch+".embedding_length", c.Hidden)
+	p.gguf.uint32(arch+".feed_forward_length", c.FFN)
+	p.gguf.uint32(arch+".attention.head_count", c.Heads)
+}
+
+// findPrefix finds out whether names begin with prefix: those of a model with a
+// head do, those of one without do not.
+func (p *Plan) findPrefix(name, prefix string) {
+	if p.weights.entries[prefix+name] != nil {
+		p.prefix = prefix
+	}
+}
+
+// fileType is llama.cpp's number for the type that most matrices have.
+func (p *Plan) fileType() int {
+	size := map[ggmlType]uint64{}
+	for i := range p.tensors {
+		if t := &p.tensors[i]; len(t.shape) > 1 {
+			size[t.kind] += t.elements()
+		}
+	}
+	switch {
+	case size[kindBF16] > max(size[kindF16], size[kindF32]):
+		return 32
+	case size[kindF16] > size[kindF32]:
+		return 1
+	}
+	return 0
+}
+
+// Bytes is the size of the GGUF file.
+func (p *Plan) Bytes() int64 {
+	n := uint64(len(p.gguf.header(p.tensors)))
+	for i := range p.tensors {
+		n += padded(p.tensors[i].bytes())
+	}
+	return int64(n)
+}
+
+// Parameters is the number of weights.
+func (p *Plan) Parameters() int64 {
+	n := uint64(0)
+	for i := range p.tensors {
+		n += p.tensors[i].elements()
+	}
+	return int64(n)
+}
+
+// Write makes the GGUF file at path, which must not exist, and synchronises it.
+// progress, which may be nil, hears of bytes written on the caller's goroutine.
+// After an error there is no file. Errors: DiskFull; InvalidModelFile when the
+// directory has changed since Open; the context's.
+func (p *Plan) Write(ctx context.Context, path string, progress func(done, total int64)) (err error) {
+	if progress == nil {
+		progress = func(int64, int64) {}
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		w := &writer{ctx: ctx, plan: p, out: f, progress: progress, total: p.Bytes()}
+		err = w.all()
+		if err == nil {
+			err = f.Sync()
+		}
+		err = errors.Join(err, f.Close())
+		if err != nil {
+			os.Remove(path)
+		}
+	}
+	var coded *errs.Error
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &coded):
+		return err
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return errs.Wrap(err, errs.DiskFull, op, "the converted model of %s does not fit on the disk", p.source.dir)
+	}
+	return errs.Wrap(err, errs.Internal, op, "cannot write the converted model of %s", p.source.dir)
+}
+
+// writer copies the weights.
+type writer struct {
+	ctx         context.Context
+	plan        *Plan
+	out         *os.File
+	in          *os.File // the shard at hand
+	shard       string
+	progress    func(done, total int64)
+	done, total int64
+}
+
+func (w *writer) write(b []byte) error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	n, err := w.out.Write(b)
+	w.done += int64(n)
+	w.progress(w.done, w.total)
+	return err
+}
+
+func (w *writer) all() error {
+	defer func() {
+		if w.in != nil {
+			w.in.Close()
+		}
+	}()
+	if err := w.write(w.plan.gguf.header(w.plan.tensors)); err != nil {
+		return err
+	}
+	for i := range w.plan.tensors {
+		t := &w.plan.tensors[i]
+		if err := w.tensor(t); err != nil {
+			return err
+		}
+		if pad := padded(t.bytes()) - t.bytes(); pad > 0 {
+			if err := w.write(make([]byte, pad)); err != nil {
+				return err
+			}
+		}
+	}
+	for name := range w.plan.weights.files { // what was copied must be what was checked
+		if err := w.open(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open makes a shard the one at hand, and checks that it is the one Open saw.
+func (w *writer) open(name string) error {
+	if w.in != nil {
+		w.in.Close()
+		w.in = nil
+	}
+	f, st, err := w.plan.source.open(name)
+	if err != nil {
+		return err
+	}
+	w.in, w.shard = f, name
+	if was := w.plan.weights.files[name]; !os.SameFile(st, was) || st.Size() != was.Size() || !st.ModTime().Equal(was.ModTime()) {
+		return w.plan.source.bad(name, "it changed while it was converted; try again when it is complete")
+	}
+	return nil
+}
+
+const chunk = 1 << 20 // bytes read at once
+
+// tensor copies one tensor: as it is, widened, or with its rows reordered.
+func (w *writer) tensor(t *tensor) error {
+	if t.from == nil {
+		b := make([]byte, 0, 4*len(t.data))
+		for _, v := range t.data {
+			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+		}
+		return w.write(b)
+	}
+	if w.shard != t.from.file {
+		if err := w.open(t.from.file); err != nil {
+			return err
+		}
+	}
+	kind := kinds[t.from.dtype]
+	buf, wide := make([]byte, min(chunk, t.from.bytes)), []byte(nil)
+	copied := func(offset int64, n int64) error {
+		for n > 0 {
+			part := buf[:min(n, int64(len(buf)))]
+			if _, err := w.in.ReadAt(part, t.from.offset+offset); err != nil {
+				if errors.Is(err, io.EOF) {
+					return w.plan.source.bad(t.from.file, "it ends inside tensor %s; it was shortened while it was converted", t.from.name)
+				}
+				return err
+			}
+			offset, n = offset+int64(len(part)), n-int64(len(part))
+			if kind != t.kind {
+				wide = slices.Grow(wide[:0], 2*len(part))[:2*len(part)]
+				widen(wide, part, kind)
+				part = wide
+			}
+			if err := w.write(part); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if t.heads == 0 {
+		return copied(0, t.from.bytes)
+	}
+	rows := int64(t.shape[0])
+	row := t.from.bytes / rows
+	for i := range rows {
+		if err := copied(permuted(i, rows/int64(t.heads))*row, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// permuted is the row of a SafeTensors projection that row i of GGUF's is. Rotary
+// positions turn pairs of dimensions of a head: the first files have them half a
+// head apart, llama.cpp's llama has them side by side.
+func permuted(i, head int64) int64 {
+	in := i % head
+	return i - in + in/2 + in%2*(head/2)
+}

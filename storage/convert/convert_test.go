@@ -1,0 +1,219 @@
+package convert
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"hyprstream/errs"
+	"hyprstream/storage"
+)
+
+func TestConvert(t *testing.T) {
+	dir := newSample().write(t, nil)
+	p, err := Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "out.gguf")
+	var last, total int64
+	if err := p.Write(t.Context(), out, func(d, n int64) { last, total = d, n }); err != nil {
+		t.Fatal(err)
+	}
+	info, err := storage.Inspect(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Bytes != p.Bytes() || last != total || total != p.Bytes() || int64(info.Parameters) != p.Parameters() {
+		t.Errorf("%d bytes, %d planned, progress ended at %d of %d; %d parameters, %d planned", info.Bytes, p.Bytes(), last, total, info.Parameters, p.Parameters())
+	}
+	if info.Architecture != "llama" || info.Quantisation != "F32" || info.ContextLength != 64 || info.VocabSize != tokens || info.ChatTemplate != "{{ messages }}" {
+		t.Errorf("%+v", info)
+	}
+	again := filepath.Join(t.TempDir(), "again.gguf")
+	if err := p.Write(t.Context(), again, nil); err != nil {
+		t.Fatal(err)
+	}
+	a, _ := os.ReadFile(out)
+	b, _ := os.ReadFile(again)
+	if !bytes.Equal(a, b) {
+		t.Error("converting again makes another file")
+	}
+}
+
+func TestRowsAreReordered(t *testing.T) {
+	var got []int64
+	for i := range int64(8) {
+		got = append(got, permuted(i, 4))
+	}
+	for i, want := range []int64{0, 2, 1, 3, 4, 6, 5, 7} {
+		if got[i] != want {
+			t.Fatalf("two heads of four rows: %v", got)
+		}
+	}
+}
+
+func TestWiden(t *testing.T) {
+	for _, c := range []struct {
+		kind ggmlType
+		bits uint16
+		want float32
+	}{
+		{kindF16, 0x3c00, 1}, {kindF16, 0xc500, -5}, {kindF16, 0x0001, 5.9604645e-8}, {kindF16, 0x8000, float32(math.Copysign(0, -1))},
+		{kindF16, 0x7bff, 65504}, {kindF16, 0xfc00, float32(math.Inf(-1))}, {kindBF16, 0x3f80, 1}, {kindBF16, 0xc0a0, -5},
+	} {
+		out := make([]byte, 4)
+		widen(out, binary.LittleEndian.AppendUint16(nil, c.bits), c.kind)
+		if got := binary.LittleEndian.Uint32(out); got != math.Float32bits(c.want) {
+			t.Errorf("%04x: %v, want %v", c.bits, math.Float32frombits(got), c.want)
+		}
+	}
+}
+
+func TestWriteLeavesNothingBehind(t *testing.T) {
+	dir := newSample().write(t, nil)
+	p, err := Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "out.gguf")
+	ctx, cancel := context.WithCancel(t.Context())
+	err = p.Write(ctx, out, func(done, _ int64) {
+		if done > 0 {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "model.safetensors"), newSample().shard()[:900], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Write(t.Context(), out, nil); errs.CodeOf(err) != errs.InvalidModelFile || !strings.Contains(err.Error(), "changed while it was converted") {
+		t.Errorf("changed: %v", err)
+	}
+	if _, err := os.Stat(out); !os.IsNotExist(err) {
+		t.Errorf("a file is left: %v", err)
+	}
+}
+
+func TestFilesOutsideAreAskedFor(t *testing.T) {
+	dir := newSample().write(t, nil)
+	_, err := Open(dir, func(path string) (string, error) {
+		if strings.HasSuffix(path, "model.safetensors") {
+			return "", errs.New(errs.PermissionDenied, "", "not %s", path)
+		}
+		return path, nil
+	})
+	if errs.CodeOf(err) != errs.PermissionDenied {
+		t.Error(err)
+	}
+}
+
+// TestBadDirectories spoils a sound directory in one way each.
+func TestBadDirectories(t *testing.T) {
+	set := func(f func(s *sample)) func(*sample) map[string][]byte {
+		return func(s *sample) map[string][]byte { f(s); return nil }
+	}
+	files := func(m map[string][]byte) func(*sample) map[string][]byte {
+		return func(*sample) map[string][]byte { return m }
+	}
+	index := `{"weight_map":{"model.norm.weight":"a.safetensors"}}`
+	for name, c := range map[string]struct {
+		spoil func(*sample) map[string][]byte
+		code  errs.Code
+		want  []string
+	}{
+		"nothing":       {files(map[string][]byte{"model.safetensors": nil}), errs.InvalidModelFile, []string{"holds no model"}},
+		"pickle only":   {files(map[string][]byte{"model.safetensors": nil, "pytorch_model.bin": {0x80}}), errs.Unsupported, []string{"pytorch_model.bin", "runs whatever code"}},
+		"checkpoint":    {files(map[string][]byte{"model.safetensors": nil, "x.ckpt": {0x80}}), errs.Unsupported, []string{"x.ckpt", "pickle"}},
+		"GGUF only":     {files(map[string][]byte{"model.safetensors": nil, "x.gguf": {1}}), errs.InvalidArgument, []string{"x.gguf", "name the file"}},
+		"no config":     {files(map[string][]byte{"config.json": nil}), errs.NotFound, []string{"lacks config.json"}},
+		"config text":   {files(map[string][]byte{"config.json": []byte("<html>")}), errs.InvalidModelFile, []string{"config.json"}},
+		"no tokenizer":  {files(map[string][]byte{"tokenizer.json": nil}), errs.InvalidModelFile, []string{"no tokenizer"}},
+		"pieces":        {files(map[string][]byte{"tokenizer.model": []byte("\xff\xff\xff")}), errs.InvalidModelFile, []string{"tokenizer.model"}},
+		"truncated":     {files(map[string][]byte{"model.safetensors": newSample().shard()[:900]}), errs.InvalidModelFile, []string{"model.safetensors", "truncated"}},
+		"missing shard": {files(map[string][]byte{"model.safetensors.index.json": []byte(index)}), errs.InvalidModelFile, []string{"a.safetensors", "incomplete"}},
+		"shard lacks": {files(map[string][]byte{"model.safetensors.index.json": []byte(index), "a.safetensors": newSample().shard("lm_head.weight")}),
+			errs.InvalidModelFile, []string{"a.safetensors", "model.norm.weight"}},
+		"shard elsewhere": {files(map[string][]byte{"model.safetensors.index.json": []byte(`{"weight_map":{"a":"../a.safetensors"}}`)}), errs.InvalidModelFile, []string{"../a.safetensors"}},
+		"family":          {set(func(s *sample) { s.config["architectures"] = []string{"MambaForCausalLM"} }), errs.Unsupported, []string{"MambaForCausalLM", "BERT", "Llama", "Qwen3"}},
+		"no family":       {set(func(s *sample) { delete(s.config, "architectures") }), errs.InvalidModelFile, []string{"does not name"}},
+		"sizes":           {set(func(s *sample) { s.config["num_hidden_layers"] = 1 << 30 }), errs.InvalidModelFile, []string{"num_hidden_layers"}},
+		"heads":           {set(func(s *sample) { s.config["num_attention_heads"] = 3 }), errs.InvalidModelFile, []string{"num_attention_heads 3"}},
+		"quantised":       {set(func(s *sample) { s.config["quantization_config"] = map[string]any{"bits": 4} }), errs.Unsupported, []string{"quantised already"}},
+		"rope":            {set(func(s *sample) { s.config["rope_scaling"] = map[string]any{"type": "dynamic"} }), errs.Unsupported, []string{"dynamic"}},
+		"activation":      {set(func(s *sample) { s.config["hidden_act"] = "relu" }), errs.Unsupported, []string{"relu"}},
+		"shape":           {set(func(s *sample) { s.tensors["model.layers.0.mlp.up_proj.weight"] = []int{ffn, width + 1} }), errs.InvalidModelFile, []string{"up_proj", "[12 9]", "[12 8]"}},
+		"missing tensor":  {set(func(s *sample) { delete(s.tensors, "model.layers.0.mlp.up_proj.weight") }), errs.InvalidModelFile, []string{"lacks tensor model.layers.0.mlp.up_proj.weight"}},
+		"more tensors":    {set(func(s *sample) { s.tensors["model.layers.0.self_attn.q_norm.weight"] = []int{4} }), errs.Unsupported, []string{"q_norm", "no place"}},
+		"dtype":           {set(func(s *sample) { s.dtype = "I16" }), errs.Unsupported, []string{"I16", "BF16"}},
+		"pre-tokenizer":   {set(func(s *sample) { s.tokenizer["pre_tokenizer"] = map[string]any{"type": "Metaspace"} }), errs.Unsupported, []string{"Metaspace"}},
+		"unigram":         {set(func(s *sample) { s.tokenizer["model"] = map[string]any{"type": "Unigram", "vocab": []any{}} }), errs.Unsupported, []string{"Unigram"}},
+		"merge":           {set(func(s *sample) { s.tokenizer["model"].(map[string]any)["merges"] = []string{"abc"} }), errs.InvalidModelFile, []string{"merge 0"}},
+		"token id":        {set(func(s *sample) { s.tokenizer["model"].(map[string]any)["vocab"].(map[string]any)["a"] = 999 }), errs.InvalidModelFile, []string{`"a"`, "999"}},
+		"same id":         {set(func(s *sample) { s.tokenizer["model"].(map[string]any)["vocab"].(map[string]any)["a"] = 1 }), errs.InvalidModelFile, []string{"same id 1"}},
+		"special token":   {set(func(s *sample) { s.settings["eos_token"] = "<end>" }), errs.InvalidModelFile, []string{"<end>"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSample()
+			more := c.spoil(s)
+			_, err := Open(s.write(t, more), nil)
+			if errs.CodeOf(err) != c.code {
+				t.Fatalf("%v: %v, want %v", errs.CodeOf(err), err, c.code)
+			}
+			for _, part := range c.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q is not in: %v", part, err)
+				}
+			}
+		})
+	}
+}
+
+// TestBadHeaders are files that claim what is not so.
+func TestBadHeaders(t *testing.T) {
+	for want, file := range map[string][]byte{
+		"too few":             {1, 2, 3},
+		"more than the":       binary.LittleEndian.AppendUint64(nil, 1<<62),
+		"is truncated":        append(binary.LittleEndian.AppendUint64(nil, 4000), '{', '}'),
+		"no JSON object":      header(`[]`, 0),
+		"EOF":                 header(`{"a":`, 0),
+		"goes on behind":      header(`{}{}`, 0),
+		"no UTF-8":            header("{\"\xff\":1}", 0),
+		"two tensors":         header(`{"a":`+one("U8", "[1]", 0, 1)+`,"a":`+one("U8", "[1]", 1, 2)+`}`, 2),
+		"unknown type":        header(`{"a":`+one("F7", "[1]", 0, 1)+`}`, 1),
+		"impossible shape":    header(`{"a":`+one("F32", "[4294967296,4294967296]", 0, 4)+`}`, 4),
+		"cannot unmarshal":    header(`{"a":`+one("F32", "[-1]", 0, 4)+`}`, 4),
+		"data_offsets [4 0]":  header(`{"a":`+one("F32", "[1]", 4, 0)+`}`, 4),
+		"needs 8 bytes":       header(`{"a":`+one("F32", "[2]", 0, 4)+`}`, 4),
+		"ends at byte":        header(`{"a":`+one("U8", "[9]", 0, 9)+`}`, 8),
+		"overlap":             header(`{"a":`+one("U8", "[2]", 0, 2)+`,"b":`+one("U8", "[2]", 1, 3)+`}`, 3),
+		"where 2 is expected": header(`{"a":`+one("U8", "[2]", 0, 2)+`,"b":`+one("U8", "[2]", 3, 5)+`}`, 5),
+		"follow the last":     header(`{"a":`+one("U8", "[2]", 0, 2)+`}`, 5),
+	} {
+		_, err := parseShard(bytes.NewReader(file), int64(len(file)))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
+func FuzzParseShard(f *testing.F) {
+	f.Add(newSample().shard())
+	f.Add(header(`{"a":`+one("U8", "[2]", 0, 2)+`}`, 2))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		list, err := parseShard(bytes.NewReader(file), int64(len(file)))
+		for _, e := range list {
+			if err == nil && (e.offset < 8 || e.bytes < 0 || e.offset+e.bytes > int64(len(file))) {
+				t.Fatalf("%+v lies outside of %d bytes", e, len(file))
+			}
+		}
+	})
+}

@@ -18,7 +18,7 @@ func (h *header) adapter(op, path string, info FileInfo) (FileInfo, error) {
 	info.Alpha = float32(h.numbers["adapter.lora.alpha"])
 	info.Quantisation = h.tensors[0].kind.String()
 	pairs := map[string]int{} // bit 0: lora_a seen, bit 1: lora_b
-	targets := map[string]bool{}
+	targets, ranks := map[string]bool{}, map[int]bool{}
 	for _, t := range h.tensors {
 		base, half, found := strings.Cut(t.name, ".lora_")
 		if !found || half != "a" && half != "b" || len(t.dims) < 2 {
@@ -28,7 +28,9 @@ func (h *header) adapter(op, path string, info FileInfo) (FileInfo, error) {
 		targets[target(base)] = true
 		if half == "a" {
 			pairs[base] |= 1
-			info.Rank = max(info.Rank, int(min(t.dims[1], t.dims[0])))
+			rank := int(min(t.dims[1], t.dims[0]))
+			info.Rank = max(info.Rank, rank)
+			ranks[rank] = true
 		} else {
 			pairs[base] |= 2
 		}
@@ -42,6 +44,7 @@ func (h *header) adapter(op, path string, info FileInfo) (FileInfo, error) {
 		}
 	}
 	info.Targets = slices.Sorted(maps.Keys(targets))
+	info.Ranks = slices.Sorted(maps.Keys(ranks))
 	return info, nil
 }
 

@@ -39,8 +39,14 @@ type FileInfo struct {
 	WeightBytes     int64  // of tensor data
 	KV              KVShape
 
+	Author, License, Description string // "" when the file does not say
+	Heads, KVHeads               int    // of attention; 0 when not said or not the same in each layer
+	Tensors                      int
+	Types                        []TypeShare // what the tensors are stored as, the most bytes first
+
 	// Of an adapter.
 	Rank    int      // the largest among its pairs
+	Ranks   []int    // each that occurs, ascending
 	Alpha   float32  // 0 when the file does not say
 	Targets []string // kinds of tensors it changes, such as "attn_q", sorted
 }
@@ -88,6 +94,7 @@ func inspectFile(op string, f *os.File, st fs.FileInfo, path string) (FileInfo, 
 		Bytes:        st.Size(),
 		WeightBytes:  st.Size() - h.data,
 	}
+	h.describe(&info)
 	if h.strings["general.type"] == KindAdapter {
 		return h.adapter(op, path, info)
 	}

@@ -42,6 +42,18 @@ func kvShape(a parser.GGUFArchitecture) KVShape {
 	return s
 }
 
+// Need is what a loaded model takes, in bytes.
+type Need struct {
+	Context, Slots int   // tokens of each sequence, and sequences
+	Weights        int64 // packed for the kernels
+	KV             int64 // key-value cache
+	Compute        int64 // buffers of a batch
+	Process        int64 // code, buffers of the process itself, the vocabulary
+}
+
+// Total is all of it.
+func (n Need) Total() int64 { return n.Weights + n.KV + n.Compute + n.Process }
+
 // EstimateMemory is about how many bytes a model will need once loaded with
 // contextLength tokens for each of slots sequences (0: the defaults): weights,
 // key-value cache and compute buffers. Weights are packed for the kernels, which
@@ -50,6 +62,11 @@ func kvShape(a parser.GGUFArchitecture) KVShape {
 // default prefix cache of 256 MiB added but nearly empty, it was 3 to 13% above the
 // resident memory seen, file pages included: 4 and 128 slots of 512 tokens, 32 of 4,096.
 func EstimateMemory(info FileInfo, contextLength, slots int) int64 {
+	return EstimateNeed(info, contextLength, slots).Total()
+}
+
+// EstimateNeed is EstimateMemory in its parts.
+func EstimateNeed(info FileInfo, contextLength, slots int) Need {
 	if contextLength <= 0 {
 		contextLength = defaultContext
 		if info.ContextLength > 0 {
@@ -65,11 +82,14 @@ func EstimateMemory(info FileInfo, contextLength, slots int) int64 {
 	}
 	// A window's cache also holds the batch being computed.
 	window := min(context, info.KV.Window+microBatch)
-	kv := n * (context*info.KV.TokenBytes + window*info.KV.WindowBytes)
-	// Logits of the rows that are sampled, as computed and as handed over, and a few activations per token of a batch.
-	compute := 2*4*n*int64(info.VocabSize) + 4*16*microBatch*int64(info.EmbeddingLength)
-	process := int64(64<<20) + 128*int64(info.VocabSize) // code, buffers of the process itself, the vocabulary
-	return info.WeightBytes/4*5 + kv + compute + process
+	return Need{
+		Context: contextLength, Slots: slots,
+		Weights: info.WeightBytes / 4 * 5,
+		KV:      n * (context*info.KV.TokenBytes + window*info.KV.WindowBytes),
+		// Logits of the rows that are sampled, as computed and as handed over, and a few activations per token of a batch.
+		Compute: 2*4*n*int64(info.VocabSize) + 4*16*microBatch*int64(info.EmbeddingLength),
+		Process: int64(64<<20) + 128*int64(info.VocabSize),
+	}
 }
 
 // FitSlots is how many slots a model gets that is created without saying: the

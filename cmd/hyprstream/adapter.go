@@ -15,12 +15,12 @@ import (
 func (a *app) adapterCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "adapter",
-		Short: "Import, list and remove LoRA adapters",
+		Short: "Import, list, show and remove LoRA adapters",
 		Long:  "Adapters are rows of ai.adapters. These commands run CREATE ADAPTER and DROP ADAPTER.",
 	}
 	list := a.listCommand("List the adapters", "There are no adapters yet: hyprstream adapter load PATH --model MODEL --name NAME imports one.",
 		"SELECT name, model, rank, scale FROM ai.adapters ORDER BY model, name")
-	cmd.AddCommand(a.adapterLoad(), list, a.dropCommand("ADAPTER", "Remove an adapter", "the name of one adapter"))
+	cmd.AddCommand(a.adapterLoad(), list, a.adapterShow(), a.dropCommand("ADAPTER", "Remove an adapter", "the name of one adapter"))
 	return requireSubcommand(cmd)
 }
 

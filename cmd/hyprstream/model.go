@@ -26,7 +26,7 @@ import (
 func (a *app) modelCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "model",
-		Short: "Import, list and remove models",
+		Short: "Import, list, show and remove models",
 		Long:  "Models are rows of ai.models. These commands run CREATE MODEL, ALTER MODEL and DROP MODEL.",
 	}
 	cmd.AddCommand(a.modelLoad(), a.modelList(), a.modelShow(), a.modelRemove())
@@ -341,28 +341,6 @@ func (a *app) listCommand(title, empty, query string) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&format, "format", "table", "table, csv, json or arrow")
 	return cmd
-}
-
-func (a *app) modelShow() *cobra.Command {
-	return &cobra.Command{
-		Use:   "show NAME",
-		Short: "Show all that is known of a model",
-		Args:  args(1, 1, "the name of one model"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(cmd, func(ctx context.Context, c client.Client, _ client.Place) error {
-				res, err := c.Query(ctx, "SELECT * FROM ai.models WHERE name = $1", args[0])
-				if err != nil {
-					return err
-				}
-				defer res.Release()
-				n, err := output.Record(a.stdout, res)
-				if err == nil && n == 0 {
-					return errs.New(errs.ModelNotFound, "cli", "there is no model %q", args[0])
-				}
-				return err
-			})
-		},
-	}
 }
 
 func (a *app) modelRemove() *cobra.Command {

@@ -205,28 +205,3 @@ func (t *table) lines(text string, width int) []string {
 	}
 	return strings.Split(ansi.Wrap(text, width, " "), "\n")
 }
-
-// Record writes each row as lines of "column  value", for rows with many
-// columns, and returns how many rows there were.
-func Record(w io.Writer, r array.RecordReader) (rows int64, err error) {
-	out := bufio.NewWriter(w)
-	widest := 0
-	for _, f := range r.Schema().Fields() {
-		widest = max(widest, ansi.StringWidth(f.Name))
-	}
-	t := &table{}
-	for r.Next() {
-		b := r.RecordBatch()
-		for i := range int(b.NumRows()) {
-			for c, v := range t.cells(b, i) {
-				name := b.ColumnName(c)
-				fmt.Fprintf(out, "%s%s  %s\n", name, strings.Repeat(" ", widest-ansi.StringWidth(name)), v.text)
-			}
-		}
-		rows += b.NumRows()
-	}
-	if err := out.Flush(); err != nil {
-		return rows, broken(err)
-	}
-	return rows, r.Err()
-}

@@ -42,6 +42,13 @@ var models = []string{
 	"CREATE ADAPTER polite FOR MODEL tiny FROM '../../testdata/tiny-lora.gguf'",
 }
 
+// toys are what a script finds that requires the toy model: a trained one, with adapters.
+var toys = []string{
+	"CREATE MODEL toy FROM '../../testdata/toy.gguf'",
+	"CREATE ADAPTER polite FOR MODEL toy FROM '../../testdata/toy-polite.gguf'",
+	"CREATE ADAPTER shout FOR MODEL toy FROM '../../testdata/toy-shout.gguf'",
+}
+
 const realModel = "CREATE MODEL gemma FROM '../../.deps/models/gemma-3-270m-q4_k_m.gguf'"
 
 // open makes a database with the models, closed with the test.

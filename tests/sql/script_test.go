@@ -17,6 +17,7 @@ import (
 // says how it is written.
 type script struct {
 	gemma bool // it needs the real model
+	toy   bool // it runs on the toy model instead
 	steps []step
 }
 
@@ -72,6 +73,8 @@ func parseScript(t *testing.T, path string) script {
 		case now == nil && (line == "" || strings.HasPrefix(line, "#")):
 		case now == nil && line == "require gemma":
 			s.gemma = true
+		case now == nil && line == "require toy":
+			s.toy = true
 		case now == nil:
 			st, ok := parseHeader(line)
 			if !ok {

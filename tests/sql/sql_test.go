@@ -23,6 +23,9 @@ func TestScripts(t *testing.T) {
 			if s.gemma {
 				setup = append(slices.Clone(models), realModel)
 			}
+			if s.toy {
+				setup = toys
+			}
 			for way, connect := range ways {
 				t.Run(way, func(t *testing.T) { s.run(t, path, connect(t, open(t, setup...))) })
 			}

@@ -103,7 +103,11 @@ func (a *app) adapterFits(ctx context.Context, c client.Client, place client.Pla
 	lines := []string{}
 	for _, m := range models {
 		name, file := fmt.Sprint(m[0]), fmt.Sprint(m[1])
-		if err := storage.Fits(path, file); err != nil {
+		base, err := storage.ReadBase(file)
+		if err == nil {
+			err = storage.CheckAdapter(path, base, "")
+		}
+		if err != nil {
 			others[name] = err.Error()
 			lines = append(lines, name+": "+err.Error())
 		} else {

@@ -6,8 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"hyprstream/storage/peft/pefttest"
 )
 
 const pages = "../../docs/sql"
@@ -28,8 +26,7 @@ func TestDocs(t *testing.T) {
 	if err != nil || len(paths) == 0 {
 		t.Fatal("no pages", err)
 	}
-	terse := pefttest.Save(t, pefttest.Config(4, 4, nil), pefttest.Tiny(4))
-	db := open(t, realModel, reviews, models[0], models[3], "CREATE ADAPTER terse FOR MODEL tiny FROM '"+terse+"'")
+	db := open(t, append([]string{realModel, reviews}, toys...)...)
 	c := inProcess(t, db)
 	for _, path := range paths {
 		name := strings.TrimSuffix(filepath.Base(path), ".md")

@@ -157,6 +157,24 @@ func (s *service) forget(sess *session) {
 	s.prepared.dropWhere(func(p *prepared) bool { return p.plan.session == sess })
 }
 
+// keepTicket and keepPrepared store what a call has made. Its session may have ended
+// meanwhile, with its connection: then nobody else would drop it.
+func (s *service) keepTicket(t *ticket) string {
+	id := s.tickets.put(t)
+	if !s.sessions.has(t.plan.session) {
+		s.tickets.remove(id)
+	}
+	return id
+}
+
+func (s *service) keepPrepared(p *prepared) string {
+	id := s.prepared.put(p)
+	if !s.sessions.has(p.plan.session) {
+		s.prepared.remove(id)
+	}
+	return id
+}
+
 func (s *service) grpcOptions() []grpc.ServerOption {
 	opts := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(messageBytes),

@@ -2,6 +2,7 @@ package flightsql_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -383,4 +384,24 @@ func TestToken(t *testing.T) {
 	if _, err := cl.Execute(ctx, "SELECT 1"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A session that ends while its statements are being described keeps none of them:
+// what a call stores after the end has no owner left that would drop it.
+func TestSessionEndsUnderItsCalls(t *testing.T) {
+	srv, addr := start(t, flightsql.Options{})
+	cl := dial(t, addr)
+	for range 100 {
+		var calls sync.WaitGroup
+		for range 4 {
+			calls.Go(func() {
+				_, _ = cl.Execute(t.Context(), "SELECT 1") // may come too late: an error
+				_, _ = cl.Prepare(t.Context(), "SELECT 2")
+			})
+		}
+		_, _ = cl.CloseSession(t.Context(), &flight.CloseSessionRequest{})
+		calls.Wait()
+		_, _ = cl.CloseSession(t.Context(), &flight.CloseSessionRequest{})
+	}
+	settle(t, srv)
 }

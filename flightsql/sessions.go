@@ -174,6 +174,13 @@ func (m *sessions) end(s *session) {
 	}()
 }
 
+// has says that s has not ended. After it says no, gone may have run already.
+func (m *sessions) has(s *session) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.byID[s.id] == s
+}
+
 // closeOf ends the session of a call, at its client's wish.
 func (m *sessions) closeOf(s *session) {
 	m.mu.Lock()

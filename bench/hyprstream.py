@@ -1,5 +1,6 @@
 """hyprstream as a side of a comparison: the built server, asked in SQL over Flight by the ADBC driver."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -52,6 +53,14 @@ class Hyprstream:
 
     def vectors(self, texts):
         return [v for v, in self.sql("SELECT embed('gemma', text) FROM texts ORDER BY i", texts=texts)]
+
+    def texts(self, work, rows, adapters=True):
+        """What some rows of a workload generate, in one statement."""
+        columns = {"i": list(rows), "text": [work.prompts[i] for i in rows], "adapter": [work.adapters[i] for i in rows]}
+        with self.conn.cursor() as cur:
+            cur.adbc_ingest("prompts", pa.table(columns), mode="replace")
+            cur.execute(statement(work if adapters else replace(work, adapters=None)))
+            return [text for _, text in sorted(cur.fetchall())]
 
     def used(self):
         """The row of ai.usage for the statement before this one, by column."""

@@ -15,6 +15,7 @@ RATIOS = (
     ("W5", ("hyprstream", "W5"), ("llama-server", "W5"), ">= 2"),
     ("W6 again, in time", ("hyprstream", "W6"), ("hyprstream", "W6again"), "< 0.03"),
     ("W7 mixed, of one", ("hyprstream", "W7"), ("hyprstream", "W7one"), ">= 0.8"),
+    ("W7 pairs, of one", ("hyprstream", "W7pairs"), ("hyprstream", "W7pair"), ">= 0.8"),
     ("W8, W1", ("hyprstream", "W8W1"), ("udf", "W8W1"), ">= 2.5"),
     ("W8, W2", ("hyprstream", "W8W2"), ("udf", "W8W2"), ">= 6"),
 )

@@ -9,7 +9,8 @@
     W4  256 rows: 127 tokens shared, 38 of their own, one of 4 labels: ai_classify beside a grammar
     W5  512 embeddings of texts of 64 tokens
     W6  W1 with a persistent cache; then the same table with 1 % of the rows new (W6again)
-    W7  W1 with 8 adapters mixed row by row, beside one adapter for all (W7one)
+    W7  W1 with 10 adapters mixed row by row, beside one adapter for all (W7one); then 10 sets of two weighted adapters
+        (W7pairs) beside one such set (W7pair). First: each row's text equals what it is in its own set's statement
     W8  W1 and W2 beside a Python UDF in DuckDB that asks llama-cpp-python row by row (the first --udf-rows rows)
 
 hyprstream is the whole product: a SELECT over Flight SQL by the ADBC driver. llama-server gets the same prompts from a pool
@@ -54,7 +55,7 @@ PLAN = {
     "W4": {"W4": (OURS, SERVER)},
     "W5": {"W5": (OURS, SERVER)},
     "W6": {"W6": (OURS,), "W6again": (OURS, SERVER)},
-    "W7": {"W7one": (OURS,), "W7": (OURS,)},
+    "W7": {"W7one": (OURS,), "W7": (OURS,), "W7pair": (OURS,), "W7pairs": (OURS,)},
     "W8": {"W8W1": (OURS, UDF), "W8W2": (OURS, UDF)},
 }
 ORDERED = ("W2", "W6")  # whose second part needs the first one before it
@@ -105,11 +106,26 @@ def same_vectors(sides, writer):
     assert cosines.min() > 0.99, cosines
 
 
+def same_mixed(ours, writer):
+    """A row's text does not depend on the adapter sets of the rows beside it."""
+    work = workloads.make("W7pairs", writer, 40, "mix")
+    mixed = ours.texts(work, range(work.rows))
+    for i in range(workloads.ADAPTERS):
+        alone = range(i, work.rows, workloads.ADAPTERS)
+        assert ours.texts(work, alone) == [mixed[k] for k in alone], f"set {i} alone writes other texts than in the mix"
+    plain = ours.texts(work, range(work.rows), adapters=False)
+    differ = sum(a != b for a, b in zip(mixed, plain))
+    assert differ > work.rows // 2, f"only {differ} of {work.rows} texts show their adapters"
+    print(f"texts of {work.rows} rows with {workloads.ADAPTERS} adapter sets mixed: all equal those of each set alone, "
+          f"{differ} differ from those without adapters", flush=True)
+
+
 def prepare(args, sides, writer):
     """Brings up what is started late, so that no timed part does, and checks that the sides do the same."""
     both = {OURS, SERVER} <= set(args.sides)
     if "W7" in args.workloads:
         sides[OURS].create_adapters()
+        same_mixed(sides[OURS], writer)
     if "W5" in args.workloads and both:
         same_vectors(sides, writer)
     warmed = set()

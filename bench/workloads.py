@@ -35,7 +35,7 @@ class Workload:
     decoded: int  # completion tokens that must be computed, equal rows once
     kind: str = "generate"  # or "classify", "embed"
     options: dict = field(default_factory=dict)  # of generate, beside the usual ones
-    adapters: list = None  # one per row
+    adapters: list = None  # a set (a list of names with weights) per row
     instruction: str = ""  # of classify, with texts of the rows
     texts: list = None
 
@@ -67,7 +67,7 @@ class Writer:
 
 
 LABELS = ("mixed", "negative", "neutral", "positive")
-ADAPTERS = 8  # a0 to a7
+ADAPTERS = 10  # a0 to a9
 RENEWED = 0.01  # of W6's rows, for W6again
 ROWS = {"W3": 512, "W5": 512}  # the others have 256
 
@@ -89,11 +89,15 @@ def make(name, writer, rows, run):
         return Workload(name, "embeddings of 64 tokens", 0, distinct(writer, rng, rows), 64 * rows, 0, kind="embed")
     if name in ("W6", "W6again"):
         return kept(name, writer, rng, rows, run)
-    assert name in ("W7", "W7one"), name
-    mixed = name == "W7"
-    says = f"W1 with {ADAPTERS} adapters mixed row by row" if mixed else "W1 with one adapter for all rows"
-    return Workload(name, says, 32, distinct(writer, rng, rows), 64 * rows, 32 * rows,
-                    adapters=[f"a{i % ADAPTERS if mixed else 0}" for i in range(rows)])
+    mixed, pair = name in ("W7", "W7pairs"), name.startswith("W7pair")
+    says = f"W1 with {f'{ADAPTERS} sets mixed row by row, each of' if mixed else 'one set for all rows, of'} {'two adapters' if pair else 'one adapter'}"
+    sets = [adapter_set(i % ADAPTERS if mixed else 0, pair) for i in range(rows)]
+    return Workload(name, says, 32, distinct(writer, rng, rows), 64 * rows, 32 * rows, adapters=sets)
+
+
+def adapter_set(i, pair):
+    """The i-th set of adapters: one, or two with weights that show in the text."""
+    return [f"a{i}:7", f"a{(i + 1) % ADAPTERS}:3"] if pair else [f"a{i}"]
 
 
 def distinct(writer, rng, rows):

@@ -29,6 +29,7 @@ type Model struct {
 	Quantisation    string
 	ContextLength   int // trained
 	EmbeddingLength int
+	Encoder         bool // it embeds, and cannot continue a text
 	ChatTemplate    string
 	Options         inference.ModelOptions
 	Pinned          bool

@@ -159,6 +159,35 @@ func find(models []Model, name string) (Model, bool) {
 	return models[i], true
 }
 
+// The first model is the default, but an encoder only until there is one that
+// can write; a choice stays.
+func TestDefault(t *testing.T) {
+	s, _ := start(t, t.TempDir())
+	for _, step := range []struct{ statement, byDefault string }{
+		{"CREATE MODEL bert FROM '" + testdata(t, "tiny-bert.gguf") + "'", "bert"},
+		{"CREATE MODEL bert2 FROM '" + testdata(t, "tiny-bert.gguf") + "'", "bert"},
+		{"CREATE MODEL a FROM '" + testdata(t, "tiny.gguf") + "'", "a"},
+		{"CREATE MODEL b FROM '" + testdata(t, "tiny-notemplate.gguf") + "'", "a"},
+		{"DROP MODEL a", "b"},
+		{"ALTER MODEL bert2 SET DEFAULT", "bert2"},
+		{"CREATE MODEL a FROM '" + testdata(t, "tiny.gguf") + "'", "bert2"},
+		{"CREATE OR REPLACE MODEL bert2 FROM '" + testdata(t, "tiny.gguf") + "'", "bert2"},
+	} {
+		if _, err := s.Run(t.Context(), step.statement); err != nil {
+			t.Fatal(step.statement, err)
+		}
+		var names []string
+		for _, v := range s.Catalog.Models() {
+			if v.Default {
+				names = append(names, v.Name)
+			}
+		}
+		if len(names) != 1 || names[0] != step.byDefault {
+			t.Errorf("after %s the default is %v, want %s", step.statement, names, step.byDefault)
+		}
+	}
+}
+
 func TestReopen(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := start(t, dir)

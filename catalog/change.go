@@ -25,8 +25,8 @@ func checkName(name string) error {
 }
 
 // PutModel adds a model, or replaces one of that name, which keeps being the
-// default and pinned. The first model is the default. It returns the digest
-// that was replaced, "" for none.
+// default and pinned. The first model is the default; the first that can continue a
+// text takes that from an encoder. It returns the digest that was replaced, "" for none.
 func (c *Catalog) PutModel(v Model, replace bool) (replaced string, err error) {
 	if err := checkName(v.Name); err != nil {
 		return "", err
@@ -38,7 +38,9 @@ func (c *Catalog) PutModel(v Model, replace bool) (replaced string, err error) {
 		return "", modelExists(old.Name)
 	}
 	v.CreatedAt = time.Now().UTC()
-	v.Default, v.Pinned = old.Default || len(c.models) == 0, old.Pinned
+	former := c.byDefault()
+	v.Pinned = old.Pinned
+	v.Default = old.Default || former == nil || !v.Encoder && former.Encoder && !c.generates()
 	edits := []edit{put("models", v.Name, v)}
 	if exists {
 		if a := c.adaptersOf(v.Name); len(a) > 0 && old.Architecture != v.Architecture {
@@ -47,12 +49,43 @@ func (c *Catalog) PutModel(v Model, replace bool) (replaced string, err error) {
 		}
 		edits = []edit{del("models", old.Name), edits[0]}
 	}
+	if former != nil && v.Default && !old.Default {
+		former.Default = false
+		edits = append(edits, put("models", former.Name, *former))
+	} else {
+		former = nil
+	}
 	if err := c.store.change(edits...); err != nil {
 		return "", err
 	}
 	v.Path = c.blob(v.SHA256)
-	c.set(func() { c.models[key(v.Name)] = v })
+	c.set(func() {
+		c.models[key(v.Name)] = v
+		if former != nil {
+			c.models[key(former.Name)] = *former
+		}
+	})
 	return old.SHA256, nil
+}
+
+// byDefault is a copy of the default model's row, nil for none.
+func (c *Catalog) byDefault() *Model {
+	for _, v := range c.models {
+		if v.Default {
+			return &v
+		}
+	}
+	return nil
+}
+
+// generates says whether there is a model that can continue a text.
+func (c *Catalog) generates() bool {
+	for _, v := range c.models {
+		if !v.Encoder {
+			return true
+		}
+	}
+	return false
 }
 
 func modelExists(name string) error {
@@ -93,12 +126,13 @@ func (c *Catalog) DropModel(name string) (Model, error) {
 	var heir *Model
 	if v.Default {
 		for _, o := range c.Models() {
-			if o.Name != v.Name {
-				o.Default = true
+			if o.Name != v.Name && (heir == nil || heir.Encoder && !o.Encoder) {
 				heir = &o
-				edits = append(edits, put("models", o.Name, o))
-				break
 			}
+		}
+		if heir != nil {
+			heir.Default = true
+			edits = append(edits, put("models", heir.Name, *heir))
 		}
 	}
 	if err := c.store.change(edits...); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"hyprstream/catalog/ddl"
 	"hyprstream/errs"
+	"hyprstream/inference"
 	"hyprstream/storage"
 	"hyprstream/storage/pull"
 )
@@ -136,14 +137,14 @@ func (s *Statements) createModel(ctx context.Context, st ddl.CreateModel) (strin
 	if opt.Slots == 0 {
 		limit := s.Memory
 		if limit > 0 {
-			limit = max(1, limit-opt.PrefixBytes())
+			limit = max(1, limit-prefixBytes(info, opt))
 		}
 		opt.Slots = storage.FitSlots(info, opt.ContextLength, limit)
 	}
 	v := Model{Name: st.Name, SHA256: blob.SHA256, Bytes: blob.Bytes, Source: shown(st.Path), Format: info.Format,
-		Memory:       storage.EstimateMemory(info, opt.ContextLength, opt.Slots) + opt.PrefixBytes(),
+		Memory:       storage.EstimateMemory(info, opt.ContextLength, opt.Slots) + prefixBytes(info, opt),
 		Architecture: info.Architecture, Parameters: int64(info.Parameters), Quantisation: info.Quantisation,
-		ContextLength: info.ContextLength, EmbeddingLength: info.EmbeddingLength, ChatTemplate: info.ChatTemplate, Options: opt}
+		ContextLength: info.ContextLength, EmbeddingLength: info.EmbeddingLength, Encoder: info.Encoder, ChatTemplate: info.ChatTemplate, Options: opt}
 	if err := s.fitAdapters(v); err != nil {
 		return "", s.unwanted(blob, err)
 	}
@@ -234,6 +235,14 @@ func (s *Statements) clearCache() (string, error) {
 		return "there is no cache", nil
 	}
 	return "the cache is empty", s.Cache.Clear()
+}
+
+// prefixBytes is the most memory that kept beginnings of prompts take.
+func prefixBytes(info storage.FileInfo, opt inference.ModelOptions) int64 {
+	if info.Encoder {
+		return 0
+	}
+	return opt.PrefixBytes()
 }
 
 // discard removes a file that no row uses any more. While an import runs it is

@@ -33,6 +33,7 @@ type FileInfo struct {
 	ContextLength   int    // tokens the model was trained with
 	EmbeddingLength int    // dimensions
 	BlockCount      int
+	Encoder         bool // it embeds texts, and cannot continue one
 	VocabSize       int
 	ChatTemplate    string // "" when the file has none
 	Bytes           int64  // of the file
@@ -167,7 +168,11 @@ func (h *header) model(op, path string, info FileInfo) (FileInfo, error) {
 	info.VocabSize = int(min(shape.VocabularyLength, 1<<30))
 	info.Parameters = uint64(meta.Parameters)
 	info.Quantisation = strings.TrimPrefix(strings.TrimPrefix(meta.FileType.String(), "MOSTLY_"), "ALL_")
-	info.KV = kvShape(shape)
+	if causal, known := h.numbers[arch+".attention.causal"]; known && causal == 0 {
+		info.Encoder = true // and keeps no keys and values
+	} else {
+		info.KV = kvShape(shape)
+	}
 	return info, nil
 }
 

@@ -34,6 +34,20 @@ func TestInspectModel(t *testing.T) {
 	}
 }
 
+// An encoder keeps no keys and values.
+func TestInspectEncoder(t *testing.T) {
+	info, err := Inspect("../testdata/tiny-bert.gguf")
+	if err != nil || !info.Encoder || info.KV != (KVShape{}) || info.EmbeddingLength == 0 {
+		t.Errorf("%+v, %v", info, err)
+	}
+	if n := EstimateNeed(info, 0, 0); n.KV != 0 || n.Total() > 100<<20 {
+		t.Errorf("%+v", n)
+	}
+	if info, err := Inspect("../testdata/tiny.gguf"); err != nil || info.Encoder {
+		t.Errorf("%+v, %v", info, err)
+	}
+}
+
 func TestInspectWithoutTemplate(t *testing.T) {
 	info, err := Inspect("../testdata/tiny-notemplate.gguf")
 	if err != nil || info.ChatTemplate != "" {

@@ -259,7 +259,7 @@ func (a *app) digest(path string) (string, error) {
 
 func (a *app) describeLoaded(ctx context.Context, c client.Client, name string, again bool, took time.Duration) error {
 	rows, err := client.Rows(ctx, c, `SELECT architecture, parameters::BIGINT::VARCHAR, quantisation, context_length::BIGINT::VARCHAR,
-		bytes::BIGINT::VARCHAR, is_default FROM ai.models WHERE name = $1`, name)
+		bytes::BIGINT::VARCHAR, is_default, encoder FROM ai.models WHERE name = $1`, name)
 	if err != nil {
 		return err
 	}
@@ -272,6 +272,10 @@ func (a *app) describeLoaded(ctx context.Context, c client.Client, name string, 
 		note = " It was imported before."
 	}
 	fmt.Fprintf(a.stdout, "%s is loaded: %s, %s parameters, %v, context %v, %s (%s).%s\n", name, m[0], short(m[1]), m[2], m[3], size(m[4]), took.Round(time.Millisecond), note)
+	if m[6] == true {
+		fmt.Fprintf(a.stdout, "Next: hyprstream sql \"SELECT embed(%s, 'The opposite of hot is')\"\n", sqltext.Literal(name))
+		return nil
+	}
 	chat := `hyprstream chat "Hello, tell me about yourself"`
 	if m[5] != true {
 		chat += " --model " + name

@@ -111,7 +111,9 @@ func (f *facts) model(info storage.FileInfo) {
 func (f *facts) need(info storage.FileInfo, contextLength, slots, known int) {
 	n := storage.EstimateNeed(info, contextLength, slots)
 	prefixes := int64(worker.DefaultPrefixBytes)
-	if known > 0 { // of a model with a prefix_cache of its own
+	if info.Encoder {
+		prefixes = 0
+	} else if known > 0 { // of a model with a prefix_cache of its own
 		own := storage.EstimateNeed(info, f.or("context_length", 0), f.or("slots", 0))
 		prefixes = max(0, int64(known)-own.Total())
 	}

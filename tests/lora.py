@@ -15,6 +15,15 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "testdata"))
 import tiny  # noqa: E402
 
+# What is special about each architecture that takes adapters.
+BIASES = ("qwen2",)  # of queries, keys and values
+HEAD_NORMS = ("qwen3", "gemma3")  # of queries and keys
+GEMMAS = ("gemma", "gemma2", "gemma3")  # scaled embeddings that are the output as well, GELU
+POST_NORMS = ("gemma2", "gemma3")  # behind attention and feed-forward too
+WINDOWS = {"gemma2": (0,), "gemma3": (0, 1)}  # layers that see WINDOW tokens only: every other one, or five of six
+WINDOW, SOFTCAP, FINAL_SOFTCAP = 8, 50.0, 30.0  # caps: gemma2's
+ARCHITECTURES = ("llama", "qwen2", "qwen3", *GEMMAS)
+
 EMBED, LAYERS, HEADS, KV_HEADS, HEAD, FFN, VOCAB, EPS, BASE = 64, 2, 4, 2, 16, 160, tiny.VOCAB, 1e-5, 10000.0
 SHAPES = {  # out, in
     "self_attn.q_proj": (HEADS * HEAD, EMBED), "self_attn.k_proj": (KV_HEADS * HEAD, EMBED), "self_attn.v_proj": (KV_HEADS * HEAD, EMBED),
@@ -26,8 +35,8 @@ NAMES = {
 }
 
 
-def weights(seed):
-    """A model's weights by their Hugging Face names; norms are not all ones."""
+def weights(seed, arch="llama"):
+    """A model's weights by their Hugging Face names; norms are not all ones, gemmas' with the one that they add."""
     rng = np.random.default_rng(seed)
 
     def normal(out, inner, gain=1.0):
@@ -36,17 +45,21 @@ def weights(seed):
     def norm(n):
         return (1 + rng.standard_normal(n) / 8).astype(np.float32)
 
-    w = {"embed_tokens": normal(VOCAB, EMBED, 8.0), "norm": norm(EMBED), "lm_head": normal(VOCAB, EMBED)}
+    w = {"embed_tokens": normal(VOCAB, EMBED, 1.0 if arch in GEMMAS else 8.0), "norm": norm(EMBED)}
+    w["lm_head"] = w["embed_tokens"] if arch in GEMMAS else normal(VOCAB, EMBED)
     for i in range(LAYERS):
         for module, (out, inner) in SHAPES.items():
             w[f"layers.{i}.{module}"] = normal(out, inner)
         w[f"layers.{i}.input_layernorm"], w[f"layers.{i}.post_attention_layernorm"] = norm(EMBED), norm(EMBED)
         w[f"layers.{i}.q_norm"], w[f"layers.{i}.k_norm"] = norm(HEAD), norm(HEAD)
+        w[f"layers.{i}.post_self_attention_norm"], w[f"layers.{i}.post_feedforward_layernorm"] = norm(EMBED), norm(EMBED)
+        for m in "qkv":
+            w[f"layers.{i}.self_attn.{m}_proj.bias"] = norm(SHAPES[f"self_attn.{m}_proj"][0]) - 1
     return w
 
 
 def write_model(path, arch, w):
-    """The model as float32 GGUF: a llama, or a qwen3, which has norms of queries and keys and its rows as they are."""
+    """The model as float32 GGUF. A llama's queries and keys are reordered, the others' rows are as they are."""
     writer = gguf.GGUFWriter(path, arch)
     writer.add_type("model")
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
@@ -62,6 +75,11 @@ def write_model(path, arch, w):
     writer.add_rope_dimension_count(HEAD)
     writer.add_rope_freq_base(BASE)
     writer.add_vocab_size(VOCAB)
+    if arch in WINDOWS:
+        writer.add_sliding_window(WINDOW)
+    if arch == "gemma2":
+        writer.add_attn_logit_softcapping(SOFTCAP)
+        writer.add_final_logit_softcapping(FINAL_SOFTCAP)
     texts, scores, types = tiny.vocabulary()
     writer.add_tokenizer_model("llama")
     writer.add_token_list(texts)
@@ -78,12 +96,19 @@ def write_model(path, arch, w):
 
     writer.add_tensor("token_embd.weight", w["embed_tokens"])
     writer.add_tensor("output_norm.weight", w["norm"])
-    writer.add_tensor("output.weight", w["lm_head"])
+    if arch not in GEMMAS:
+        writer.add_tensor("output.weight", w["lm_head"])
     for i in range(LAYERS):
         b, h = f"blk.{i}.", f"layers.{i}."
         writer.add_tensor(b + "attn_norm.weight", w[h + "input_layernorm"])
         writer.add_tensor(b + "ffn_norm.weight", w[h + "post_attention_layernorm"])
-        if arch == "qwen3":
+        if arch in POST_NORMS:
+            writer.add_tensor(b + "post_attention_norm.weight", w[h + "post_self_attention_norm"])
+            writer.add_tensor(b + "post_ffw_norm.weight", w[h + "post_feedforward_layernorm"])
+        if arch in BIASES:
+            for m in "qkv":
+                writer.add_tensor(b + f"attn_{m}.bias", w[h + f"self_attn.{m}_proj.bias"])
+        if arch in HEAD_NORMS:
             writer.add_tensor(b + "attn_q_norm.weight", w[h + "q_norm"])
             writer.add_tensor(b + "attn_k_norm.weight", w[h + "k_norm"])
         for module, name in NAMES.items():
@@ -155,24 +180,36 @@ def logprobs(arch, w, tokens):
     def rotate(x):
         return x * cos + np.concatenate([-x[..., HEAD // 2:], x[..., :HEAD // 2]], -1) * sin
 
-    x = w["embed_tokens"][tokens]
+    def capped(x, cap):
+        return cap * np.tanh(x / cap) if arch == "gemma2" else x
+
+    def activation(x):
+        if arch in GEMMAS:
+            return x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2
+        return x / (1 + np.exp(-x))
+
+    x = w["embed_tokens"][tokens] * (np.sqrt(EMBED) if arch in GEMMAS else 1)
+    ago = np.arange(n)[:, None] - np.arange(n)
     for i in range(LAYERS):
         p = f"layers.{i}."
         h = norm(x, w[p + "input_layernorm"])
-        q, k, v = (np.reshape(h @ w[p + f"self_attn.{m}_proj"].T, (n, -1, HEAD)) for m in "qkv")
-        if arch == "qwen3":
+        q, k, v = (h @ w[p + f"self_attn.{m}_proj"].T + (w[p + f"self_attn.{m}_proj.bias"] if arch in BIASES else 0) for m in "qkv")
+        q, k, v = (t.reshape(n, -1, HEAD) for t in (q, k, v))
+        if arch in HEAD_NORMS:
             q, k = norm(q, w[p + "q_norm"]), norm(k, w[p + "k_norm"])
         q, k = rotate(q), rotate(k)
         k, v = (np.repeat(t.astype(np.float16).astype(np.float64), HEADS // KV_HEADS, 1) for t in (k, v))  # as they are kept
-        scores = np.einsum("thd,shd->hts", q, k) / np.sqrt(HEAD)
-        scores = np.where(np.tril(np.ones((n, n), bool)), scores, -np.inf)
+        scores = capped(np.einsum("thd,shd->hts", q, k) / np.sqrt(HEAD), SOFTCAP)
+        seen = (ago >= 0) & (ago < (WINDOW if i in WINDOWS.get(arch, ()) else n))
+        scores = np.where(seen, scores, -np.inf)
         share = np.exp(scores - scores.max(-1, keepdims=True))
         share /= share.sum(-1, keepdims=True)
-        x = x + np.einsum("hts,shd->thd", share, v).reshape(n, -1) @ w[p + "self_attn.o_proj"].T
+        out = np.einsum("hts,shd->thd", share, v).reshape(n, -1) @ w[p + "self_attn.o_proj"].T
+        x = x + (norm(out, w[p + "post_self_attention_norm"]) if arch in POST_NORMS else out)
         h = norm(x, w[p + "post_attention_layernorm"])
-        gate = h @ w[p + "mlp.gate_proj"].T
-        x = x + (gate / (1 + np.exp(-gate)) * (h @ w[p + "mlp.up_proj"].T)) @ w[p + "mlp.down_proj"].T
-    logits = norm(x, w["norm"]) @ w["lm_head"].T
+        out = (activation(h @ w[p + "mlp.gate_proj"].T) * (h @ w[p + "mlp.up_proj"].T)) @ w[p + "mlp.down_proj"].T
+        x = x + (norm(out, w[p + "post_feedforward_layernorm"]) if arch in POST_NORMS else out)
+    logits = capped(norm(x, w["norm"]) @ w["lm_head"].T, FINAL_SOFTCAP)
     top = logits.max(-1, keepdims=True)
     return logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
 

@@ -61,12 +61,31 @@ func child(text string) {
 	if err != nil {
 		panic(err)
 	}
+	if s.Repository() {
+		childFolder(p, s)
+		return
+	}
 	f, err := p.Pull(context.Background(), s, false, func(done, _ int64) { fmt.Println(done) })
 	if err != nil {
 		fmt.Println("failed:", errs.CodeOf(err), err)
 		return
 	}
 	fmt.Println("pulled", f.SHA256)
+	f.Keep()
+}
+
+func childFolder(p *Puller, s Source) {
+	r, err := p.List(context.Background(), s)
+	if err != nil {
+		fmt.Println("failed:", err)
+		return
+	}
+	f := p.Folder(r)
+	if err := f.Add(context.Background(), r.Files, func(done int64) { fmt.Println(done) }); err != nil {
+		fmt.Println("failed:", err)
+		return
+	}
+	fmt.Println("pulled", r.Commit)
 	f.Keep()
 }
 

@@ -93,6 +93,9 @@ func (j *job) verdict(status int, text string) error {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return errs.New(errs.PermissionDenied, op, "%s is not given to us (%s): %s", j.source, text, j.remedy())
 	case http.StatusNotFound, http.StatusGone:
+		if j.source.Repository() {
+			return errs.New(errs.NotFound, op, "%s is not there (%s): there is no such repository or revision, or it is private; check the name as its page spells it, or set HF_TOKEN (of the server, where one runs) to a token that may read it", j.source, text)
+		}
 		return errs.New(errs.NotFound, op, "%s is not there (%s): check the name%s", j.source, text,
 			map[string]string{Hub: ", the file as its page spells it, and the revision", Registry: " and the tag"}[j.source.Kind])
 	}

@@ -58,7 +58,7 @@ func (j *job) retry(ctx context.Context, got func() int64, f func(context.Contex
 // fetch completes the part.
 func (j *job) fetch(ctx context.Context) error {
 	pt := j.part
-	known := pt.SHA256 != "" && pt.SHA256 == j.target.sha
+	known := pt.promised() && pt.SHA256 == j.target.sha && pt.Blob == j.target.blob
 	if !known || pt.have != pt.Size || pt.Size == 0 {
 		err := j.retry(ctx, func() int64 { return pt.have }, j.attempt)
 		if serr := pt.sync(); err == nil {
@@ -68,12 +68,12 @@ func (j *job) fetch(ctx context.Context) error {
 			return err
 		}
 	}
-	if got := pt.digest(); pt.SHA256 != "" && got != pt.SHA256 {
-		wanted := pt.SHA256
+	got, wanted, err := pt.compare()
+	if err == nil && got != wanted {
 		pt.remove()
-		return errs.New(errs.DigestMismatch, op, "%s arrived with the digest sha256:%s, not the promised sha256:%s: it was damaged on the way or replaced; it is thrown away, try again", j.source, got, wanted)
+		return errs.New(errs.DigestMismatch, op, "%s arrived with the digest %s, not the promised %s: it was damaged on the way or replaced; it is thrown away, try again", j.source, got, wanted)
 	}
-	return nil
+	return err
 }
 
 // attempt asks for what is missing and takes what comes.
@@ -103,7 +103,7 @@ func (j *job) attempt(ctx context.Context) error {
 func (j *job) rangeHeader(from int64) http.Header {
 	h := http.Header{"Accept-Encoding": {"identity"}, "User-Agent": {"hyprstream"}}
 	pt := j.part
-	if from <= 0 || pt.SHA256 == "" && pt.ETag == "" && pt.Modified == "" {
+	if from <= 0 || !pt.promised() && pt.ETag == "" && pt.Modified == "" {
 		return h
 	}
 	last := ""
@@ -162,12 +162,12 @@ func (j *job) accept(resp *http.Response, from int64) (io.Reader, error) {
 
 // byDigest says whether the digest alone tells if a file has changed: a hub's or
 // registry's servers of the same file have different tags.
-func (j *job) byDigest() bool { return j.source.Kind != Web && j.part.SHA256 != "" }
+func (j *job) byDigest() bool { return j.source.Kind != Web && j.part.promised() }
 
 // sameFile says whether a response continues the part.
 func (j *job) sameFile(now state) bool {
 	pt := j.part
-	if now.SHA256 != "" && now.SHA256 != pt.SHA256 {
+	if now.promised() && (now.SHA256 != pt.SHA256 || now.Blob != pt.Blob) {
 		return false
 	}
 	return j.byDigest() || pt.ETag == "" || now.ETag == "" || pt.ETag == now.ETag
@@ -186,7 +186,7 @@ func (j *job) describe(resp *http.Response) (state, error) {
 	if e := resp.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return state{}, errs.New(errs.SourceUnavailable, op, "%s answers with the file encoded (%s), though it was asked not to; download it by other means and give its path", resp.Request.URL.Host, e)
 	}
-	s := state{SHA256: j.target.sha, Modified: resp.Header.Get("Last-Modified"), Size: max(resp.ContentLength, 0)}
+	s := state{SHA256: j.target.sha, Blob: j.target.blob, Modified: resp.Header.Get("Last-Modified"), Size: max(resp.ContentLength, 0)}
 	if tag := resp.Header.Get("ETag"); strings.HasPrefix(tag, `"`) { // weak ones say nothing of bytes
 		s.ETag = tag
 	}
@@ -262,7 +262,7 @@ func (j *job) afterWrite() error {
 // checkHead looks at the first bytes once they are there, so that gigabytes of
 // something else are not fetched.
 func (j *job) checkHead(whole bool) error {
-	if j.checked || j.part.have < 64 && !whole {
+	if j.raw || j.checked || j.part.have < 64 && !whole {
 		return nil
 	}
 	head := make([]byte, 64)

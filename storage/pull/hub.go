@@ -22,6 +22,17 @@ func endpoint() *url.URL {
 	return u
 }
 
+// withToken asks the hub with HF_TOKEN.
+func (t *target) withToken() {
+	home := t.home
+	t.home = func(r *http.Request) (*http.Response, error) {
+		if token := os.Getenv("HF_TOKEN"); token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		return home(r)
+	}
+}
+
 // hub makes the target of a file in a repository. Its digest comes with the
 // hub's answer: the LFS pointer's.
 func (j *job) hub() {
@@ -32,13 +43,7 @@ func (j *job) hub() {
 		t.url = t.url.JoinPath(url.PathEscape(segment))
 	}
 	t.key = t.url.String()
-	home := t.home
-	t.home = func(r *http.Request) (*http.Response, error) {
-		if token := os.Getenv("HF_TOKEN"); token != "" {
-			r.Header.Set("Authorization", "Bearer "+token)
-		}
-		return home(r)
-	}
+	t.withToken()
 	t.learn = func(h http.Header) {
 		tag := h.Get("X-Linked-Etag")
 		if tag == "" {

@@ -1,10 +1,12 @@
 package pull
 
 import (
+	"crypto/sha1" //nolint:gosec // git's names of objects
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 	"os"
@@ -27,6 +29,7 @@ type state struct {
 	ETag     string `json:"etag,omitempty"` // strong ones only
 	Modified string `json:"modified,omitempty"`
 	SHA256   string `json:"sha256,omitempty"` // as promised by the server or the caller
+	Blob     string `json:"blob,omitempty"`   // as SHA256, git's name of the content: of the hub's small files
 	Size     int64  `json:"size,omitempty"`   // 0: unknown
 	Synced   int64  `json:"synced"`           // bytes that a power failure leaves
 }
@@ -81,7 +84,7 @@ func (pt *part) restore() error {
 	if err != nil {
 		return err
 	}
-	if pt.SHA256 == "" {
+	if !pt.promised() {
 		end = min(end, pt.Synced)
 	}
 	if pt.Size > 0 {
@@ -141,6 +144,24 @@ func (pt *part) save() error {
 
 func (pt *part) digest() string { return hex.EncodeToString(pt.sum.Sum(nil)) }
 
+// promised says whether a digest decides in the end.
+func (s state) promised() bool { return s.SHA256 != "" || s.Blob != "" }
+
+// compare gives the digest of what is there, and the promised one; the same
+// where none is.
+func (pt *part) compare() (got, wanted string, err error) {
+	switch {
+	case pt.SHA256 != "":
+		return "sha256:" + pt.digest(), "sha256:" + pt.SHA256, nil
+	case pt.Blob == "":
+		return "", "", nil
+	}
+	sum := sha1.New() //nolint:gosec // it is git's
+	fmt.Fprintf(sum, "blob %d\x00", pt.have)
+	_, err = io.Copy(sum, io.NewSectionReader(pt.file, 0, pt.have))
+	return "sha1:" + hex.EncodeToString(sum.Sum(nil)), "sha1:" + pt.Blob, err
+}
+
 // close lets go of the part and leaves it for a later attempt.
 func (pt *part) close() { pt.file.Close() }
 
@@ -160,14 +181,17 @@ func (pt *part) remove() {
 	pt.file.Close()
 }
 
-// sweep removes what has been left for too long.
+// sweep removes what has been left for too long, and folders: what they hold are
+// parts.
 func sweep(dir string, now time.Time) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && now.Sub(info.ModTime()) > partAge {
+		if e.IsDir() {
+			os.RemoveAll(filepath.Join(dir, e.Name()))
+		} else if info, err := e.Info(); err == nil && now.Sub(info.ModTime()) > partAge {
 			os.Remove(filepath.Join(dir, e.Name())) // left over at worst
 		}
 	}

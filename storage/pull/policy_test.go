@@ -55,7 +55,7 @@ func TestParse(t *testing.T) {
 		url, text string
 		code      errs.Code
 	}{
-		{"hf://org/m.gguf", "names no file", errs.InvalidArgument},
+		{"hf://m.gguf", "names no repository", errs.InvalidArgument},
 		{"hf://org/repo/../x", "names no file", errs.InvalidArgument},
 		{"hf://../repo/x", "is no repository", errs.InvalidArgument},
 		{"hf://org/repo@/x", "revision", errs.InvalidArgument},

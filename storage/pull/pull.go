@@ -85,7 +85,7 @@ func (f *File) Keep() { f.part.close() }
 // Discard ends the download: what is left of it is removed.
 func (f *File) Discard() { f.part.remove() }
 
-// Pull fetches a file. adapter takes a registry's adapter layer and not its model
+// Pull fetches a file; s names one (Source.Repository says whether). adapter takes a registry's adapter layer and not its model
 // layer. progress hears of the bytes that are there and those of the whole file,
 // 0 where the server does not say, on the caller's goroutine.
 //
@@ -122,20 +122,25 @@ type job struct {
 	target   target
 	part     *part
 	progress func(done, total int64)
+	raw      bool // any file: not only a GGUF one
 	checked  bool // the first bytes are a GGUF file's
 	served   bool // a server has answered something
 }
 
 // open takes up the partial download of the target.
 func (j *job) open() (err error) {
-	sum := sha256.Sum256([]byte(j.target.key))
-	j.part, err = openPart(j.p.dir, hex.EncodeToString(sum[:16]))
+	j.part, err = openPart(j.p.dir, partName(j.target.key))
 	return err
+}
+
+func partName(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:16])
 }
 
 // ended gives the context's error where that is what ended the pull.
 func (j *job) ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil {
 		return ctx.Err()
 	}
 	return diskError(err, j.p.dir)

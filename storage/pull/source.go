@@ -1,6 +1,7 @@
 package pull
 
 import (
+	"cmp"
 	"encoding/hex"
 	"net/netip"
 	"net/url"
@@ -20,7 +21,7 @@ const (
 	Web      = "https" // and http on the loopback
 )
 
-// Source is a parsed URL of a file.
+// Source is a parsed URL of a file, or of a repository.
 type Source struct {
 	Kind string // Hub, Registry or Web
 
@@ -28,17 +29,18 @@ type Source struct {
 	sha      string   // of Web: the digest the caller named; "" is none
 	repo     string   // of Hub: org/name
 	revision string   // of Hub
-	file     string   // of Hub: the path in the repository
+	file     string   // of Hub: the path in the repository; "" is all of it
 	ref      registry.Reference
 }
 
 var (
 	urlForm    = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]*)://(.*)$`)
 	hubSegment = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+	hubRoot    = regexp.MustCompile(`^/([^/]+/[^/]+)(?:/tree/([^/]+))?/?$`)
 	hubPage    = regexp.MustCompile(`^/([^/]+/[^/]+)/(?:blob|resolve)/([^/]+)/(.+)$`)
 )
 
-const forms = "hf://ORG/REPO/FILE, oci://REGISTRY/NAME:TAG and https://HOST/FILE"
+const forms = "hf://ORG/REPO, hf://ORG/REPO/FILE, oci://REGISTRY/NAME:TAG and https://HOST/FILE"
 
 // IsURL says whether what follows FROM is a URL and no path.
 func IsURL(text string) bool { return urlForm.MatchString(text) }
@@ -77,8 +79,11 @@ func invalid(format string, args ...any) error {
 
 func parseHub(rest string) (Source, error) {
 	parts := strings.Split(rest, "/")
-	if len(parts) < 3 {
-		return Source{}, invalid("hf://%s names no file: write hf://ORG/REPO/FILE.gguf, with @REVISION behind REPO for another revision than main", rest)
+	if len(parts) < 2 {
+		return Source{}, invalid("hf://%s names no repository: write hf://ORG/REPO or hf://ORG/REPO/FILE.gguf, with @REVISION behind REPO for another revision than main", rest)
+	}
+	if len(parts) == 3 && parts[2] == "" {
+		parts = parts[:2]
 	}
 	name, revision, found := strings.Cut(parts[1], "@")
 	if !found {
@@ -131,6 +136,9 @@ func parseWeb(text string) (Source, error) {
 	if m := hubPage.FindStringSubmatch(u.Path); m != nil && u.Host == "huggingface.co" && s.sha == "" { // copied from the browser
 		return parseHub(strings.Replace(m[1]+"@"+m[2]+"/"+m[3], "@main/", "/", 1))
 	}
+	if m := hubRoot.FindStringSubmatch(u.Path); m != nil && u.Host == "huggingface.co" && s.sha == "" {
+		return parseHub(m[1] + "@" + cmp.Or(m[2], "main"))
+	}
 	s.web = u
 	return s, nil
 }
@@ -146,7 +154,7 @@ func (s Source) Host() string {
 	return endpoint().Host
 }
 
-// File is the file's name, as a path would end.
+// File is the file's or the repository's name, as a path would end.
 func (s Source) File() string {
 	switch s.Kind {
 	case Registry:
@@ -160,6 +168,9 @@ func (s Source) File() string {
 			return base
 		}
 		return s.web.Hostname()
+	}
+	if s.Repository() {
+		return path.Base(s.repo)
 	}
 	return path.Base(s.file)
 }
@@ -182,8 +193,15 @@ func (s Source) String() string {
 	if s.revision != "main" {
 		at = "@" + url.PathEscape(s.revision)
 	}
+	if s.Repository() {
+		return "hf://" + s.repo + at
+	}
 	return "hf://" + s.repo + at + "/" + s.file
 }
+
+// Repository says whether s is a repository, which List and Folder fetch, and
+// not a file, which Pull does.
+func (s Source) Repository() bool { return s.Kind == Hub && s.file == "" }
 
 // loopback says whether a host without its port is this machine by its name.
 func loopback(host string) bool {

@@ -15,6 +15,7 @@ type target struct {
 	key  string // of the part
 	url  *url.URL
 	sha  string // promised digest in hex, "" is none
+	blob string // promised name as a git object in hex, in place of sha; "" is none
 	size int64  // bytes it should have, 0: unknown
 
 	home  func(*http.Request) (*http.Response, error) // asks the file's own server, with its credentials
@@ -26,8 +27,7 @@ const maxRedirects = 10
 
 // locate finds the target of the source.
 func (j *job) locate(ctx context.Context, adapter bool) error {
-	once := &http.Client{Transport: j.p.web, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	j.target = target{home: once.Do, plain: once.Do}
+	j.target = j.p.newTarget()
 	switch j.source.Kind {
 	case Hub:
 		j.hub()
@@ -38,6 +38,12 @@ func (j *job) locate(ctx context.Context, adapter bool) error {
 		j.target.key = j.source.web.String() + "#" + j.source.sha
 	}
 	return nil
+}
+
+// newTarget asks without credentials.
+func (p *Puller) newTarget() target {
+	once := &http.Client{Transport: p.web, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return target{home: once.Do, plain: once.Do}
 }
 
 // get asks for the file and follows redirects: never from https to http, and

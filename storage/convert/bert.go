@@ -26,10 +26,10 @@ func planBERT(p *Plan) error {
 		pooling = poolMean
 	}
 	p.common("bert")
-	p.gguf.float32("bert.attention.layer_norm_epsilon", c.NormEps)
-	p.gguf.bool("bert.attention.causal", false)
-	p.gguf.uint32("bert.pooling_type", pooling)
-	p.gguf.uint32("tokenizer.ggml.token_type_count", c.TypeVocab)
+	p.meta.Float32("bert.attention.layer_norm_epsilon", c.NormEps)
+	p.meta.Bool("bert.attention.causal", false)
+	p.meta.Uint32("bert.pooling_type", pooling)
+	p.meta.Uint32("tokenizer.ggml.token_type_count", c.TypeVocab)
 
 	p.findPrefix("embeddings.word_embeddings.weight", "bert.")
 	l := p.layer("", "")

@@ -13,6 +13,7 @@ import (
 
 	"hyprstream/errs"
 	"hyprstream/storage"
+	"hyprstream/storage/gguf"
 )
 
 func TestConvert(t *testing.T) {
@@ -61,12 +62,12 @@ func TestRowsAreReordered(t *testing.T) {
 
 func TestWiden(t *testing.T) {
 	for _, c := range []struct {
-		kind ggmlType
+		kind gguf.Type
 		bits uint16
 		want float32
 	}{
-		{kindF16, 0x3c00, 1}, {kindF16, 0xc500, -5}, {kindF16, 0x0001, 5.9604645e-8}, {kindF16, 0x8000, float32(math.Copysign(0, -1))},
-		{kindF16, 0x7bff, 65504}, {kindF16, 0xfc00, float32(math.Inf(-1))}, {kindBF16, 0x3f80, 1}, {kindBF16, 0xc0a0, -5},
+		{gguf.F16, 0x3c00, 1}, {gguf.F16, 0xc500, -5}, {gguf.F16, 0x0001, 5.9604645e-8}, {gguf.F16, 0x8000, float32(math.Copysign(0, -1))},
+		{gguf.F16, 0x7bff, 65504}, {gguf.F16, 0xfc00, float32(math.Inf(-1))}, {gguf.BF16, 0x3f80, 1}, {gguf.BF16, 0xc0a0, -5},
 	} {
 		out := make([]byte, 4)
 		widen(out, binary.LittleEndian.AppendUint16(nil, c.bits), c.kind)
@@ -175,45 +176,4 @@ func TestBadDirectories(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestBadHeaders are files that claim what is not so.
-func TestBadHeaders(t *testing.T) {
-	for want, file := range map[string][]byte{
-		"too few":             {1, 2, 3},
-		"more than the":       binary.LittleEndian.AppendUint64(nil, 1<<62),
-		"is truncated":        append(binary.LittleEndian.AppendUint64(nil, 4000), '{', '}'),
-		"no JSON object":      header(`[]`, 0),
-		"EOF":                 header(`{"a":`, 0),
-		"goes on behind":      header(`{}{}`, 0),
-		"no UTF-8":            header("{\"\xff\":1}", 0),
-		"two tensors":         header(`{"a":`+one("U8", "[1]", 0, 1)+`,"a":`+one("U8", "[1]", 1, 2)+`}`, 2),
-		"unknown type":        header(`{"a":`+one("F7", "[1]", 0, 1)+`}`, 1),
-		"impossible shape":    header(`{"a":`+one("F32", "[4294967296,4294967296]", 0, 4)+`}`, 4),
-		"cannot unmarshal":    header(`{"a":`+one("F32", "[-1]", 0, 4)+`}`, 4),
-		"data_offsets [4 0]":  header(`{"a":`+one("F32", "[1]", 4, 0)+`}`, 4),
-		"needs 8 bytes":       header(`{"a":`+one("F32", "[2]", 0, 4)+`}`, 4),
-		"ends at byte":        header(`{"a":`+one("U8", "[9]", 0, 9)+`}`, 8),
-		"overlap":             header(`{"a":`+one("U8", "[2]", 0, 2)+`,"b":`+one("U8", "[2]", 1, 3)+`}`, 3),
-		"where 2 is expected": header(`{"a":`+one("U8", "[2]", 0, 2)+`,"b":`+one("U8", "[2]", 3, 5)+`}`, 5),
-		"follow the last":     header(`{"a":`+one("U8", "[2]", 0, 2)+`}`, 5),
-	} {
-		_, err := parseShard(bytes.NewReader(file), int64(len(file)))
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", want, err)
-		}
-	}
-}
-
-func FuzzParseShard(f *testing.F) {
-	f.Add(newSample().shard())
-	f.Add(header(`{"a":`+one("U8", "[2]", 0, 2)+`}`, 2))
-	f.Fuzz(func(t *testing.T, file []byte) {
-		list, err := parseShard(bytes.NewReader(file), int64(len(file)))
-		for _, e := range list {
-			if err == nil && (e.offset < 8 || e.bytes < 0 || e.offset+e.bytes > int64(len(file))) {
-				t.Fatalf("%+v lies outside of %d bytes", e, len(file))
-			}
-		}
-	})
 }

@@ -3,6 +3,8 @@ package convert
 import (
 	"fmt"
 	"math"
+
+	"hyprstream/storage/gguf"
 )
 
 // planLlama makes a decoder whose query and key rows llama.cpp wants reordered.
@@ -33,14 +35,14 @@ func planDecoder(p *Plan, arch string, reorder bool) error {
 	}
 	p.common(arch)
 	if pooling != 0 {
-		p.gguf.uint32(arch+".pooling_type", pooling)
+		p.meta.Uint32(arch+".pooling_type", pooling)
 	}
-	p.gguf.uint32(arch+".attention.head_count_kv", c.KVHeads)
-	p.gguf.uint32(arch+".attention.key_length", c.HeadDim)
-	p.gguf.uint32(arch+".attention.value_length", c.HeadDim)
-	p.gguf.float32(arch+".attention.layer_norm_rms_epsilon", c.RMSEps)
-	p.gguf.uint32(arch+".vocab_size", c.Vocab)
-	p.gguf.uint32(arch+".rope.dimension_count", c.HeadDim)
+	p.meta.Uint32(arch+".attention.head_count_kv", c.KVHeads)
+	p.meta.Uint32(arch+".attention.key_length", c.HeadDim)
+	p.meta.Uint32(arch+".attention.value_length", c.HeadDim)
+	p.meta.Float32(arch+".attention.layer_norm_rms_epsilon", c.RMSEps)
+	p.meta.Uint32(arch+".vocab_size", c.Vocab)
+	p.meta.Uint32(arch+".rope.dimension_count", c.HeadDim)
 	if err := p.rope(arch); err != nil {
 		return err
 	}
@@ -115,7 +117,7 @@ func (p *Plan) rope(arch string) error {
 	if err := p.source.positive("rope_theta", theta); err != nil {
 		return err
 	}
-	p.gguf.float32(arch+".rope.freq_base", theta)
+	p.meta.Float32(arch+".rope.freq_base", theta)
 	kind := r.Type
 	if kind == "" {
 		kind = r.OldType
@@ -127,8 +129,8 @@ func (p *Plan) rope(arch string) error {
 		if err := p.source.positive("rope_scaling's factor", r.Factor); err != nil {
 			return err
 		}
-		p.gguf.string(arch+".rope.scaling.type", kind)
-		p.gguf.float32(arch+".rope.scaling.factor", r.Factor)
+		p.meta.String(arch+".rope.scaling.type", kind)
+		p.meta.Float32(arch+".rope.scaling.factor", r.Factor)
 		if kind == "yarn" {
 			if r.Attention != nil || r.BetaFast != nil || r.BetaSlow != nil || r.Scale != nil {
 				return p.source.unsupported(configName, "rope_scaling of type yarn cannot be converted with attention_factor, beta_fast, beta_slow or mscale")
@@ -136,7 +138,7 @@ func (p *Plan) rope(arch string) error {
 			if r.Original < 1 || r.Original > 1<<28 {
 				return p.source.bad(configName, "rope_scaling's original_max_position_embeddings is %v", r.Original)
 			}
-			p.gguf.uint32(arch+".rope.scaling.original_context_length", int(r.Original))
+			p.meta.Uint32(arch+".rope.scaling.original_context_length", int(r.Original))
 		}
 		return nil
 	case "llama3":
@@ -173,6 +175,6 @@ func (p *Plan) llama3(r *rope, theta float64) error {
 			factors[i] = float32(1 / ((1-blend)/r.Factor + blend))
 		}
 	}
-	p.tensors = append(p.tensors, tensor{name: "rope_freqs.weight", shape: []uint64{uint64(dim / 2)}, kind: kindF32, data: factors})
+	p.tensors = append(p.tensors, tensor{Tensor: gguf.Tensor{Name: "rope_freqs.weight", Shape: []uint64{uint64(dim / 2)}, Type: gguf.F32}, data: factors})
 	return nil
 }

@@ -3,7 +3,6 @@ package convert
 import (
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -96,13 +95,4 @@ func (s *sample) write(t *testing.T, files map[string][]byte) string {
 		}
 	}
 	return dir
-}
-
-// header is a SafeTensors file with this JSON and n bytes behind it.
-func header(text string, n int) []byte {
-	return append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), make([]byte, n)...)
-}
-
-func one(dtype, shape string, begin, end int) string {
-	return fmt.Sprintf(`{"dtype":%q,"shape":%s,"data_offsets":[%d,%d]}`, dtype, shape, begin, end)
 }

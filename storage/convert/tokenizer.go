@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"hyprstream/errs"
+	"hyprstream/storage/gguf"
 )
 
 const (
@@ -174,29 +175,29 @@ func (s *source) chatTemplate(set *settings) (string, error) {
 }
 
 // write adds the vocabulary's keys.
-func (v *vocabulary) write(m *metadata) {
-	m.string("tokenizer.ggml.model", v.model)
+func (v *vocabulary) write(m *gguf.Metadata) {
+	m.String("tokenizer.ggml.model", v.model)
 	if v.pre != "" {
-		m.string("tokenizer.ggml.pre", v.pre)
+		m.String("tokenizer.ggml.pre", v.pre)
 	}
-	m.strings("tokenizer.ggml.tokens", v.tokens)
-	m.int32s("tokenizer.ggml.token_type", v.types)
+	m.Strings("tokenizer.ggml.tokens", v.tokens)
+	m.Int32s("tokenizer.ggml.token_type", v.types)
 	if v.scores != nil {
-		m.float32s("tokenizer.ggml.scores", v.scores)
+		m.Float32s("tokenizer.ggml.scores", v.scores)
 	}
 	if v.merges != nil {
-		m.strings("tokenizer.ggml.merges", v.merges)
+		m.Strings("tokenizer.ggml.merges", v.merges)
 	}
 	for _, name := range sorted(v.special) {
-		m.uint32("tokenizer.ggml."+name+"_token_id", v.special[name])
+		m.Uint32("tokenizer.ggml."+name+"_token_id", v.special[name])
 	}
 	for _, name := range sorted(v.flags) {
-		m.bool("tokenizer.ggml.add_"+name, v.flags[name])
+		m.Bool("tokenizer.ggml.add_"+name, v.flags[name])
 	}
 	for _, name := range sorted(v.normalise) {
-		m.bool("tokenizer.ggml.normalizer."+name, v.normalise[name])
+		m.Bool("tokenizer.ggml.normalizer."+name, v.normalise[name])
 	}
 	if v.template != "" {
-		m.string("tokenizer.chat_template", v.template)
+		m.String("tokenizer.chat_template", v.template)
 	}
 }

@@ -23,6 +23,7 @@ type Model struct {
 	Bytes           int64
 	Memory          int64  // expected when loaded
 	Source          string // the path it was created from
+	Origin          string `json:",omitempty"` // digest of the file it was quantised from
 	Format          string
 	Architecture    string
 	Parameters      int64

@@ -23,6 +23,8 @@ type Files interface {
 	Remove(sha string) error
 	Temp() string                       // a path for a file to be made and imported
 	Room(what string, need int64) error // errs.DiskFull
+	Part(key []byte, what string) (*storage.Part, error)
+	Full(err error, what string, need int64) error
 }
 
 // Engine is what ALTER and DROP tell of a model; inference.Engine is one.
@@ -126,10 +128,11 @@ func (s *Statements) createModel(ctx context.Context, st ddl.CreateModel) (strin
 	}
 	s.files.RLock()
 	defer s.files.RUnlock()
-	blob, info, err := s.importModel(ctx, st.Path, opt.Quantize)
+	made, err := s.importModel(ctx, st.Path, opt.Quantize)
 	if err != nil {
 		return "", err
 	}
+	blob, info := made.blob, made.info
 	if opt.ContextLength > info.ContextLength && info.ContextLength > 0 {
 		return "", s.unwanted(blob, errs.New(errs.InvalidArgument, op, "context_length %d is more than the %d tokens the model was trained with", opt.ContextLength, info.ContextLength))
 	}
@@ -140,7 +143,7 @@ func (s *Statements) createModel(ctx context.Context, st ddl.CreateModel) (strin
 		}
 		opt.Slots = storage.FitSlots(info, opt.ContextLength, limit)
 	}
-	v := Model{Name: st.Name, SHA256: blob.SHA256, Bytes: blob.Bytes, Source: shown(st.Path), Format: info.Format,
+	v := Model{Name: st.Name, SHA256: blob.SHA256, Bytes: blob.Bytes, Source: shown(st.Path), Origin: made.origin, Format: info.Format,
 		Memory:       storage.EstimateMemory(info, opt.ContextLength, opt.Slots) + opt.PrefixBytes(),
 		Architecture: info.Architecture, Parameters: int64(info.Parameters), Quantisation: info.Quantisation,
 		ContextLength: info.ContextLength, EmbeddingLength: info.EmbeddingLength, ChatTemplate: info.ChatTemplate, Options: opt}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"hyprstream/errs"
 	"hyprstream/storage/gguf"
@@ -135,45 +134,34 @@ func (p *Plan) Parameters() int64 {
 	return int64(n)
 }
 
-// Write makes the GGUF file at path, which must not exist, and synchronises it.
+// Key identifies the conversion: what differs but for the weights' values has
+// another.
+func (p *Plan) Key() []byte { return append([]byte(p.source.dir+"\x00"), p.header()...) }
+
+// Write writes the GGUF file to out; the same directory gives the same bytes.
 // progress, which may be nil, hears of bytes written on the caller's goroutine.
-// After an error there is no file. Errors: DiskFull; InvalidModelFile when the
-// directory has changed since Open; the context's.
-func (p *Plan) Write(ctx context.Context, path string, progress func(done, total int64)) (err error) {
+// Errors: InvalidModelFile when the directory has changed since Open; the
+// context's; out's.
+func (p *Plan) Write(ctx context.Context, out io.Writer, progress func(done, total int64)) error {
 	if progress == nil {
 		progress = func(int64, int64) {}
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err == nil {
-		w := &writer{ctx: ctx, plan: p, out: f, progress: progress, total: p.Bytes()}
-		err = w.all()
-		if err == nil {
-			err = f.Sync()
-		}
-		err = errors.Join(err, f.Close())
-		if err != nil {
-			os.Remove(path)
-		}
-	}
+	err := (&writer{ctx: ctx, plan: p, out: out, progress: progress, total: p.Bytes()}).all()
 	var coded *errs.Error
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.As(err, &coded):
+		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.As(err, &coded):
-		return err
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return errs.Wrap(err, errs.DiskFull, op, "the converted model of %s does not fit on the disk", p.source.dir)
 	}
-	return errs.Wrap(err, errs.Internal, op, "cannot write the converted model of %s", p.source.dir)
+	return errs.Wrap(err, errs.Internal, op, "cannot convert %s", p.source.dir)
 }
 
 // writer copies the weights.
 type writer struct {
 	ctx         context.Context
 	plan        *Plan
-	out         *os.File
+	out         io.Writer
 	in          *os.File // the shard at hand
 	shard       string
 	progress    func(done, total int64)

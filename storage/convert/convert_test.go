@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -13,18 +14,23 @@ import (
 
 	"hyprstream/errs"
 	"hyprstream/storage"
+	"hyprstream/storage/convert/converttest"
 	"hyprstream/storage/gguf"
 )
 
 func TestConvert(t *testing.T) {
-	dir := newSample().write(t, nil)
+	dir := converttest.New().Write(t, nil)
 	p, err := Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := filepath.Join(t.TempDir(), "out.gguf")
 	var last, total int64
-	if err := p.Write(t.Context(), out, func(d, n int64) { last, total = d, n }); err != nil {
+	var a, b bytes.Buffer
+	if err := p.Write(t.Context(), &a, func(d, n int64) { last, total = d, n }); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(out, a.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	info, err := storage.Inspect(out)
@@ -34,16 +40,13 @@ func TestConvert(t *testing.T) {
 	if info.Bytes != p.Bytes() || last != total || total != p.Bytes() || int64(info.Parameters) != p.Parameters() {
 		t.Errorf("%d bytes, %d planned, progress ended at %d of %d; %d parameters, %d planned", info.Bytes, p.Bytes(), last, total, info.Parameters, p.Parameters())
 	}
-	if info.Architecture != "llama" || info.Quantisation != "F32" || info.ContextLength != 64 || info.VocabSize != tokens || info.ChatTemplate != "{{ messages }}" {
+	if info.Architecture != "llama" || info.Quantisation != "F32" || info.ContextLength != 64 || info.VocabSize != converttest.Tokens || info.ChatTemplate != "{{ messages }}" {
 		t.Errorf("%+v", info)
 	}
-	again := filepath.Join(t.TempDir(), "again.gguf")
-	if err := p.Write(t.Context(), again, nil); err != nil {
+	if err := p.Write(t.Context(), &b, nil); err != nil {
 		t.Fatal(err)
 	}
-	a, _ := os.ReadFile(out)
-	b, _ := os.ReadFile(again)
-	if !bytes.Equal(a, b) {
+	if !bytes.Equal(a.Bytes(), b.Bytes()) {
 		t.Error("converting again makes another file")
 	}
 }
@@ -77,15 +80,14 @@ func TestWiden(t *testing.T) {
 	}
 }
 
-func TestWriteLeavesNothingBehind(t *testing.T) {
-	dir := newSample().write(t, nil)
+func TestWriteStops(t *testing.T) {
+	dir := converttest.New().Write(t, nil)
 	p, err := Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := filepath.Join(t.TempDir(), "out.gguf")
 	ctx, cancel := context.WithCancel(t.Context())
-	err = p.Write(ctx, out, func(done, _ int64) {
+	err = p.Write(ctx, io.Discard, func(done, _ int64) {
 		if done > 0 {
 			cancel()
 		}
@@ -93,19 +95,45 @@ func TestWriteLeavesNothingBehind(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "model.safetensors"), newSample().shard()[:900], 0o600); err != nil {
+	if err := p.Write(t.Context(), full{}, nil); !errors.Is(err, errFull) {
+		t.Errorf("full: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "model.safetensors"), converttest.New().Shard()[:900], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Write(t.Context(), out, nil); errs.CodeOf(err) != errs.InvalidModelFile || !strings.Contains(err.Error(), "changed while it was converted") {
+	if err := p.Write(t.Context(), io.Discard, nil); errs.CodeOf(err) != errs.InvalidModelFile || !strings.Contains(err.Error(), "changed while it was converted") {
 		t.Errorf("changed: %v", err)
 	}
-	if _, err := os.Stat(out); !os.IsNotExist(err) {
-		t.Errorf("a file is left: %v", err)
+}
+
+type full struct{}
+
+var errFull = errs.New(errs.DiskFull, "", "full")
+
+func (full) Write([]byte) (int, error) { return 0, errFull }
+
+// Another directory, and another configuration of one, are another conversion.
+func TestKey(t *testing.T) {
+	keys := map[string]bool{}
+	for _, theta := range []float64{10000, 20000} {
+		s := converttest.New()
+		s.Config["rope_theta"] = theta
+		dir := s.Write(t, nil)
+		for range 2 {
+			p, err := Open(dir, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys[string(p.Key())] = true
+		}
+	}
+	if len(keys) != 2 {
+		t.Errorf("%d keys", len(keys))
 	}
 }
 
 func TestFilesOutsideAreAskedFor(t *testing.T) {
-	dir := newSample().write(t, nil)
+	dir := converttest.New().Write(t, nil)
 	_, err := Open(dir, func(path string) (string, error) {
 		if strings.HasSuffix(path, "model.safetensors") {
 			return "", errs.New(errs.PermissionDenied, "", "not %s", path)
@@ -119,15 +147,15 @@ func TestFilesOutsideAreAskedFor(t *testing.T) {
 
 // TestBadDirectories spoils a sound directory in one way each.
 func TestBadDirectories(t *testing.T) {
-	set := func(f func(s *sample)) func(*sample) map[string][]byte {
-		return func(s *sample) map[string][]byte { f(s); return nil }
+	set := func(f func(s *converttest.Sample)) func(*converttest.Sample) map[string][]byte {
+		return func(s *converttest.Sample) map[string][]byte { f(s); return nil }
 	}
-	files := func(m map[string][]byte) func(*sample) map[string][]byte {
-		return func(*sample) map[string][]byte { return m }
+	files := func(m map[string][]byte) func(*converttest.Sample) map[string][]byte {
+		return func(*converttest.Sample) map[string][]byte { return m }
 	}
 	index := `{"weight_map":{"model.norm.weight":"a.safetensors"}}`
 	for name, c := range map[string]struct {
-		spoil func(*sample) map[string][]byte
+		spoil func(*converttest.Sample) map[string][]byte
 		code  errs.Code
 		want  []string
 	}{
@@ -139,33 +167,39 @@ func TestBadDirectories(t *testing.T) {
 		"config text":   {files(map[string][]byte{"config.json": []byte("<html>")}), errs.InvalidModelFile, []string{"config.json"}},
 		"no tokenizer":  {files(map[string][]byte{"tokenizer.json": nil}), errs.InvalidModelFile, []string{"no tokenizer"}},
 		"pieces":        {files(map[string][]byte{"tokenizer.model": []byte("\xff\xff\xff")}), errs.InvalidModelFile, []string{"tokenizer.model"}},
-		"truncated":     {files(map[string][]byte{"model.safetensors": newSample().shard()[:900]}), errs.InvalidModelFile, []string{"model.safetensors", "truncated"}},
+		"truncated":     {files(map[string][]byte{"model.safetensors": converttest.New().Shard()[:900]}), errs.InvalidModelFile, []string{"model.safetensors", "truncated"}},
 		"missing shard": {files(map[string][]byte{"model.safetensors.index.json": []byte(index)}), errs.InvalidModelFile, []string{"a.safetensors", "incomplete"}},
-		"shard lacks": {files(map[string][]byte{"model.safetensors.index.json": []byte(index), "a.safetensors": newSample().shard("lm_head.weight")}),
+		"shard lacks": {files(map[string][]byte{"model.safetensors.index.json": []byte(index), "a.safetensors": converttest.New().Shard("lm_head.weight")}),
 			errs.InvalidModelFile, []string{"a.safetensors", "model.norm.weight"}},
 		"shard elsewhere": {files(map[string][]byte{"model.safetensors.index.json": []byte(`{"weight_map":{"a":"../a.safetensors"}}`)}), errs.InvalidModelFile, []string{"../a.safetensors"}},
-		"family":          {set(func(s *sample) { s.config["architectures"] = []string{"MambaForCausalLM"} }), errs.Unsupported, []string{"MambaForCausalLM", "BERT", "Llama", "Qwen3"}},
-		"no family":       {set(func(s *sample) { delete(s.config, "architectures") }), errs.InvalidModelFile, []string{"does not name"}},
-		"sizes":           {set(func(s *sample) { s.config["num_hidden_layers"] = 1 << 30 }), errs.InvalidModelFile, []string{"num_hidden_layers"}},
-		"heads":           {set(func(s *sample) { s.config["num_attention_heads"] = 3 }), errs.InvalidModelFile, []string{"num_attention_heads 3"}},
-		"quantised":       {set(func(s *sample) { s.config["quantization_config"] = map[string]any{"bits": 4} }), errs.Unsupported, []string{"quantised already"}},
-		"rope":            {set(func(s *sample) { s.config["rope_scaling"] = map[string]any{"type": "dynamic"} }), errs.Unsupported, []string{"dynamic"}},
-		"activation":      {set(func(s *sample) { s.config["hidden_act"] = "relu" }), errs.Unsupported, []string{"relu"}},
-		"shape":           {set(func(s *sample) { s.tensors["model.layers.0.mlp.up_proj.weight"] = []int{ffn, width + 1} }), errs.InvalidModelFile, []string{"up_proj", "[12 9]", "[12 8]"}},
-		"missing tensor":  {set(func(s *sample) { delete(s.tensors, "model.layers.0.mlp.up_proj.weight") }), errs.InvalidModelFile, []string{"lacks tensor model.layers.0.mlp.up_proj.weight"}},
-		"more tensors":    {set(func(s *sample) { s.tensors["model.layers.0.self_attn.q_norm.weight"] = []int{4} }), errs.Unsupported, []string{"q_norm", "no place"}},
-		"dtype":           {set(func(s *sample) { s.dtype = "I16" }), errs.Unsupported, []string{"I16", "BF16"}},
-		"pre-tokenizer":   {set(func(s *sample) { s.tokenizer["pre_tokenizer"] = map[string]any{"type": "Metaspace"} }), errs.Unsupported, []string{"Metaspace"}},
-		"unigram":         {set(func(s *sample) { s.tokenizer["model"] = map[string]any{"type": "Unigram", "vocab": []any{}} }), errs.Unsupported, []string{"Unigram"}},
-		"merge":           {set(func(s *sample) { s.tokenizer["model"].(map[string]any)["merges"] = []string{"abc"} }), errs.InvalidModelFile, []string{"merge 0"}},
-		"token id":        {set(func(s *sample) { s.tokenizer["model"].(map[string]any)["vocab"].(map[string]any)["a"] = 999 }), errs.InvalidModelFile, []string{`"a"`, "999"}},
-		"same id":         {set(func(s *sample) { s.tokenizer["model"].(map[string]any)["vocab"].(map[string]any)["a"] = 1 }), errs.InvalidModelFile, []string{"same id 1"}},
-		"special token":   {set(func(s *sample) { s.settings["eos_token"] = "<end>" }), errs.InvalidModelFile, []string{"<end>"}},
+		"family":          {set(func(s *converttest.Sample) { s.Config["architectures"] = []string{"MambaForCausalLM"} }), errs.Unsupported, []string{"MambaForCausalLM", "BERT", "Llama", "Qwen3"}},
+		"no family":       {set(func(s *converttest.Sample) { delete(s.Config, "architectures") }), errs.InvalidModelFile, []string{"does not name"}},
+		"sizes":           {set(func(s *converttest.Sample) { s.Config["num_hidden_layers"] = 1 << 30 }), errs.InvalidModelFile, []string{"num_hidden_layers"}},
+		"heads":           {set(func(s *converttest.Sample) { s.Config["num_attention_heads"] = 3 }), errs.InvalidModelFile, []string{"num_attention_heads 3"}},
+		"quantised":       {set(func(s *converttest.Sample) { s.Config["quantization_config"] = map[string]any{"bits": 4} }), errs.Unsupported, []string{"quantised already"}},
+		"rope":            {set(func(s *converttest.Sample) { s.Config["rope_scaling"] = map[string]any{"type": "dynamic"} }), errs.Unsupported, []string{"dynamic"}},
+		"activation":      {set(func(s *converttest.Sample) { s.Config["hidden_act"] = "relu" }), errs.Unsupported, []string{"relu"}},
+		"shape": {set(func(s *converttest.Sample) {
+			s.Tensors["model.layers.0.mlp.up_proj.weight"] = []int{converttest.FFN, converttest.Width + 1}
+		}), errs.InvalidModelFile, []string{"up_proj", "[12 9]", "[12 8]"}},
+		"missing tensor": {set(func(s *converttest.Sample) { delete(s.Tensors, "model.layers.0.mlp.up_proj.weight") }), errs.InvalidModelFile, []string{"lacks tensor model.layers.0.mlp.up_proj.weight"}},
+		"more tensors":   {set(func(s *converttest.Sample) { s.Tensors["model.layers.0.self_attn.q_norm.weight"] = []int{4} }), errs.Unsupported, []string{"q_norm", "no place"}},
+		"dtype":          {set(func(s *converttest.Sample) { s.Dtype = "I16" }), errs.Unsupported, []string{"I16", "BF16"}},
+		"pre-tokenizer":  {set(func(s *converttest.Sample) { s.Tokenizer["pre_tokenizer"] = map[string]any{"type": "Metaspace"} }), errs.Unsupported, []string{"Metaspace"}},
+		"unigram": {set(func(s *converttest.Sample) {
+			s.Tokenizer["model"] = map[string]any{"type": "Unigram", "vocab": []any{}}
+		}), errs.Unsupported, []string{"Unigram"}},
+		"merge": {set(func(s *converttest.Sample) { s.Tokenizer["model"].(map[string]any)["merges"] = []string{"abc"} }), errs.InvalidModelFile, []string{"merge 0"}},
+		"token id": {set(func(s *converttest.Sample) {
+			s.Tokenizer["model"].(map[string]any)["vocab"].(map[string]any)["a"] = 999
+		}), errs.InvalidModelFile, []string{`"a"`, "999"}},
+		"same id":       {set(func(s *converttest.Sample) { s.Tokenizer["model"].(map[string]any)["vocab"].(map[string]any)["a"] = 1 }), errs.InvalidModelFile, []string{"same id 1"}},
+		"special token": {set(func(s *converttest.Sample) { s.Settings["eos_token"] = "<end>" }), errs.InvalidModelFile, []string{"<end>"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSample()
+			s := converttest.New()
 			more := c.spoil(s)
-			_, err := Open(s.write(t, more), nil)
+			_, err := Open(s.Write(t, more), nil)
 			if errs.CodeOf(err) != c.code {
 				t.Fatalf("%v: %v, want %v", errs.CodeOf(err), err, c.code)
 			}

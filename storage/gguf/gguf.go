@@ -1,5 +1,3 @@
-// Package gguf writes the heads of GGUF files, version 3: metadata and the list of
-// tensors. The tensors' bytes follow, each padded to Alignment.
 package gguf
 
 import (

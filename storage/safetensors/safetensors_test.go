@@ -3,6 +3,7 @@ package safetensors
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -160,7 +161,7 @@ func FuzzRead(f *testing.F) {
 			}
 			at, names[x.Name] = at+x.Bytes, true
 			v, err := x.Floats(bytes.NewReader(data))
-			if err == io.EOF || err == nil && len(v)*int(typeBytes[x.Type]) != int(x.Bytes) {
+			if errors.Is(err, io.EOF) || err == nil && len(v)*int(typeBytes[x.Type]) != int(x.Bytes) {
 				t.Fatalf("%+v: %d values, %v", x, len(v), err)
 			}
 		}

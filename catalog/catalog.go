@@ -39,6 +39,15 @@ type Model struct {
 	Path string `json:"-"` // of the imported file on this machine
 }
 
+// SourceSHA256 is the digest of the file that the model was made of: its own, or
+// that of the file it was quantised from; "" where an earlier version did not note it.
+func (v Model) SourceSHA256() string {
+	if v.Options.Quantize == "" {
+		return v.SHA256
+	}
+	return v.Origin
+}
+
 // Catalog holds models, adapters and prompts by name. Names are found whatever their
 // case, and keep the case they were created with. Its methods may be called from
 // several goroutines. It implements inference.Registry.

@@ -54,6 +54,9 @@ type Statements struct {
 	// files is read-locked from an import to its row, and locked by the removal
 	// of files no row uses: an import must not lose its file in between.
 	files sync.RWMutex
+
+	mu   sync.Mutex // guards left
+	left []string   // digests whose removal waits for the end of imports
 }
 
 type progressKey struct{}
@@ -127,7 +130,7 @@ func (s *Statements) createModel(ctx context.Context, st ddl.CreateModel) (strin
 		}
 	}
 	s.files.RLock()
-	defer s.files.RUnlock()
+	defer s.endImport()
 	made, err := s.importModel(ctx, st.Path, opt.Quantize)
 	if err != nil {
 		return "", err
@@ -239,14 +242,33 @@ func (s *Statements) clearCache() (string, error) {
 	return "the cache is empty", s.Cache.Clear()
 }
 
-// discard removes a file that no row uses any more. While an import runs it is
-// left to Sweep: the import may have just found that file.
+// discard removes a file that no row uses any more. While an import runs, which
+// may have just found that file, the removal waits for its end.
 func (s *Statements) discard(sha string) {
+	s.mu.Lock()
+	s.left = append(s.left, sha)
+	s.mu.Unlock()
+	s.discardLeft()
+}
+
+// endImport lets go of s.files after an import.
+func (s *Statements) endImport() {
+	s.files.RUnlock()
+	s.discardLeft()
+}
+
+// discardLeft removes what waits, where no import runs: else the last one does.
+func (s *Statements) discardLeft() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.files.TryLock() {
 		return
 	}
 	defer s.files.Unlock()
-	s.remove(sha)
+	for _, sha := range s.left {
+		s.remove(sha)
+	}
+	s.left = nil
 }
 
 // discardLater is discard for a caller that holds s.files for reading itself.

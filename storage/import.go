@@ -105,6 +105,10 @@ func (im *importing) byLink(ctx context.Context) (Blob, error) {
 	if _, err := copyContext(ctx, sum, linked, im.moved); err != nil {
 		return Blob{}, err
 	}
+	// The change time is left out: another import of the file links it as well.
+	if now, err := linked.Stat(); err != nil || now.Size() != st.Size() || !now.ModTime().Equal(st.ModTime()) || im.done != st.Size() {
+		return Blob{}, im.changed()
+	}
 	return im.finish(name, sum, true)
 }
 
@@ -124,7 +128,7 @@ func (im *importing) byCopy(ctx context.Context) (Blob, error) {
 	}
 	// What was copied must be the file that was inspected, whole.
 	if st, err := im.source.Stat(); err != nil || identify(st) != identify(im.info) || im.done != st.Size() {
-		return Blob{}, errs.New(errs.InvalidModelFile, "storage.Import", "%s changed while it was imported; try again when it is complete", im.path)
+		return Blob{}, im.changed()
 	}
 	if _, err := part.Finish(); err != nil {
 		return Blob{}, err
@@ -134,6 +138,10 @@ func (im *importing) byCopy(ctx context.Context) (Blob, error) {
 		part.release()
 	}
 	return blob, err
+}
+
+func (im *importing) changed() error {
+	return errs.New(errs.InvalidModelFile, "storage.Import", "%s changed while it was imported; try again when it is complete", im.path)
 }
 
 // Room checks that need bytes fit into the store, for what is named: "converting

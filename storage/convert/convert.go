@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"hyprstream/errs"
+	"hyprstream/storage"
 	"hyprstream/storage/gguf"
 )
 
@@ -123,6 +124,27 @@ func (p *Plan) Bytes() int64 {
 		n += gguf.Padded(p.tensors[i].Bytes())
 	}
 	return int64(n)
+}
+
+// SourceBytes is the size of the directory's weights.
+func (p *Plan) SourceBytes() (n int64) {
+	for _, st := range p.weights.files {
+		n += st.Size()
+	}
+	return n
+}
+
+// Info is what the GGUF file will say of itself, and where want names a type,
+// about what it will be in that.
+func (p *Plan) Info(want Quantisation) (storage.FileInfo, error) {
+	info, err := storage.InspectHead(p.header(), p.Bytes())
+	if err != nil || want.Name == "" {
+		return info, err
+	}
+	info.Quantisation, info.Types = want.Name, nil
+	info.WeightBytes = want.Bytes(p.Parameters())
+	info.Bytes = int64(len(p.header())) + info.WeightBytes
+	return info, nil
 }
 
 // Parameters is the number of weights.

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -39,6 +40,12 @@ func TestConvert(t *testing.T) {
 	}
 	if info.Bytes != p.Bytes() || last != total || total != p.Bytes() || int64(info.Parameters) != p.Parameters() {
 		t.Errorf("%d bytes, %d planned, progress ended at %d of %d; %d parameters, %d planned", info.Bytes, p.Bytes(), last, total, info.Parameters, p.Parameters())
+	}
+	if before, err := p.Info(Quantisation{}); err != nil || !reflect.DeepEqual(before, info) {
+		t.Errorf("before it was made: %+v, %v", before, err)
+	}
+	if before, err := p.Info(Quantisations[2]); err != nil || before.Quantisation != "Q8_0" || before.Bytes >= info.Bytes || before.WeightBytes < 500 {
+		t.Errorf("in Q8_0: %+v, %v", before, err)
 	}
 	if info.Architecture != "llama" || info.Quantisation != "F32" || info.ContextLength != 64 || info.VocabSize != converttest.Tokens || info.ChatTemplate != "{{ messages }}" {
 		t.Errorf("%+v", info)

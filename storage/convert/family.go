@@ -35,9 +35,9 @@ func (s *source) family(c *config) (*family, error) {
 	}
 	is := strings.Join(c.Architectures, ", ")
 	if is == "" {
-		return nil, s.bad(configName, "it does not name the model's architecture; %s can be converted", strings.Join(known, ", "))
+		return nil, s.bad(ConfigName, "it does not name the model's architecture; %s can be converted", strings.Join(known, ", "))
 	}
-	return nil, s.unsupported(configName, "the architecture %.100s cannot be converted; %s can. For others take a GGUF file, or make one with llama.cpp's convert_hf_to_gguf.py",
+	return nil, s.unsupported(ConfigName, "the architecture %.100s cannot be converted; %s can. For others take a GGUF file, or make one with llama.cpp's convert_hf_to_gguf.py",
 		is, strings.Join(known, ", "))
 }
 
@@ -91,7 +91,7 @@ func (l *layer) add(from, out string, heads int, optional bool, shape []int) {
 		want[i] = uint64(d)
 	}
 	if !slices.Equal(e.Shape, want) {
-		l.err = l.p.source.bad(e.file, "tensor %s has the shape %v, by %s it is %v", e.Name, e.Shape, configName, want)
+		l.err = l.p.source.bad(e.file, "tensor %s has the shape %v, by %s it is %v", e.Name, e.Shape, ConfigName, want)
 		return
 	}
 	kind, ok := kinds[e.Type]

@@ -50,7 +50,7 @@ func (s *source) readPieces(c *config) (*vocabulary, error) {
 		return nil, err
 	}
 	if len(v.tokens) > c.Vocab {
-		return nil, s.bad(pieceName, "it has %d tokens, the model %d (vocab_size in %s)", len(v.tokens), c.Vocab, configName)
+		return nil, s.bad(pieceName, "it has %d tokens, the model %d (vocab_size in %s)", len(v.tokens), c.Vocab, ConfigName)
 	}
 	return v, nil
 }
@@ -109,7 +109,7 @@ func (s *source) addLater(v *vocabulary, c *config) error {
 	}
 	for id, a := range set.Added {
 		if id < 0 || id >= c.Vocab {
-			return s.bad(settingsName, "the added token %.60q has the id %d, but the model has %d tokens (vocab_size in %s)", a.Content, id, c.Vocab, configName)
+			return s.bad(settingsName, "the added token %.60q has the id %d, but the model has %d tokens (vocab_size in %s)", a.Content, id, c.Vocab, ConfigName)
 		}
 		for len(v.tokens) <= id {
 			v.tokens, v.scores, v.types = append(v.tokens, padToken(len(v.tokens))), append(v.scores, -1e4), append(v.types, tokenUnused)

@@ -130,7 +130,7 @@ func (v *vocabulary) setSpecial(s *source, file string, set *settings, c *config
 			continue
 		}
 		if list[0] < 0 || list[0] >= len(v.tokens) {
-			return s.bad(configName, "its %s token %d is not one of the %d tokens", name, list[0], len(v.tokens))
+			return s.bad(ConfigName, "its %s token %d is not one of the %d tokens", name, list[0], len(v.tokens))
 		}
 		v.special[name] = list[0]
 	}

@@ -20,8 +20,8 @@ import (
 
 const (
 	op = "peft"
-	// Files of an adapter's directory.
-	configName  = "adapter_config.json"
+	// ConfigName is the file by which a directory is known to hold an adapter.
+	ConfigName  = "adapter_config.json"
 	tensorsName = "adapter_model.safetensors"
 	pickleName  = "adapter_model.bin"
 
@@ -41,7 +41,7 @@ func Find(dir string, allow func(path string) (string, error)) (*Dir, error) {
 	for _, f := range []struct {
 		name string
 		to   *string
-	}{{configName, &d.config}, {tensorsName, &d.tensors}} {
+	}{{ConfigName, &d.config}, {tensorsName, &d.tensors}} {
 		path := filepath.Join(dir, f.name)
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			return nil, d.lacks(f.name)
@@ -68,7 +68,7 @@ func (d *Dir) lacks(name string) error {
 // the model), each naming the file and the tensor; ctx's; w's.
 func (d *Dir) Convert(ctx context.Context, base storage.Base, w io.Writer) error {
 	if !slices.Contains(architectures, base.Architecture) {
-		return errs.New(errs.Unsupported, op, "PEFT adapters for models of architecture %q cannot be converted; they can for %v", base.Architecture, architectures)
+		return otherArchitecture(base)
 	}
 	x, err := d.open()
 	if err != nil {
@@ -86,6 +86,10 @@ func (d *Dir) Convert(ctx context.Context, base storage.Base, w io.Writer) error
 		return errs.Wrap(err, codeOf(err), op, "%s", d.tensors)
 	}
 	return err
+}
+
+func otherArchitecture(base storage.Base) error {
+	return errs.New(errs.Unsupported, op, "PEFT adapters for models of architecture %q cannot be converted; they can for %v", base.Architecture, architectures)
 }
 
 // codeOf is an error's own code; what comes without one is of a damaged file.

@@ -18,8 +18,23 @@ type pair struct {
 	scale          float64
 }
 
-// match pairs the tensors, in the file's order, and checks each pair.
+// match pairs the tensors and holds each pair against the model.
 func match(tensors []safetensors.Tensor, c *config, base storage.Base) ([]*pair, error) {
+	pairs, err := pairUp(tensors, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pairs {
+		if err := p.fits(base); err != nil {
+			return nil, err
+		}
+	}
+	return pairs, nil
+}
+
+// pairUp pairs the tensors, by their names in GGUF, and holds each pair against
+// the configuration.
+func pairUp(tensors []safetensors.Tensor, c *config) ([]*pair, error) {
 	byTensor := map[string]*pair{}
 	var pairs []*pair
 	for i := range tensors {
@@ -52,15 +67,15 @@ func match(tensors []safetensors.Tensor, c *config, base storage.Base) ([]*pair,
 	}
 	slices.SortFunc(pairs, func(a, b *pair) int { return cmp.Compare(a.tensor, b.tensor) })
 	for _, p := range pairs {
-		if err := p.check(c, base); err != nil {
+		if err := p.check(c); err != nil {
 			return nil, err
 		}
 	}
 	return pairs, nil
 }
 
-// check holds a pair against the configuration and the model.
-func (p *pair) check(c *config, base storage.Base) error {
+// check holds a pair against the configuration.
+func (p *pair) check(c *config) error {
 	full := "base_model.model." + p.module
 	switch {
 	case p.a == nil:
@@ -70,11 +85,20 @@ func (p *pair) check(c *config, base storage.Base) error {
 	case len(p.a.Shape) != 2 || len(p.b.Shape) != 2:
 		return fmt.Errorf("its tensor %.200q has shape %v; a matrix was expected", p.a.Name, p.a.Shape)
 	}
+	if err := errors.Join(p.a.CheckFloats(), p.b.CheckFloats()); err != nil {
+		return err
+	}
 	rank, scale := c.of(p.module)
 	if uint64(rank) != p.a.Shape[0] {
-		return fmt.Errorf("its tensor %.200q has shape %v, rank %d, and %s says %d", p.a.Name, p.a.Shape, p.a.Shape[0], configName, rank)
+		return fmt.Errorf("its tensor %.200q has shape %v, rank %d, and %s says %d", p.a.Name, p.a.Shape, p.a.Shape[0], ConfigName, rank)
 	}
 	p.scale = scale
+	return nil
+}
+
+// fits holds a pair against the model.
+func (p *pair) fits(base storage.Base) error {
+	full := "base_model.model." + p.module
 	err := base.Fits(storage.Pair{Tensor: p.tensor, Name: full, A: []uint64{p.a.Shape[1], p.a.Shape[0]}, B: []uint64{p.b.Shape[1], p.b.Shape[0]}})
 	if err != nil {
 		return err

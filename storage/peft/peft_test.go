@@ -79,6 +79,37 @@ func TestConvert(t *testing.T) {
 	}
 }
 
+func TestDescribe(t *testing.T) {
+	dir := pefttest.Save(t, pefttest.Config(4, 8, map[string]any{"use_rslora": true}), pefttest.Tiny(1))
+	d, err := Find(dir, anywhere)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := d.Describe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := d.Convert(t.Context(), tinyBase(t), &out); err != nil {
+		t.Fatal(err)
+	}
+	if got.BaseModel != "tiny" || got.Rank != 4 || !slices.Equal(got.Ranks, []int{4}) || got.Alpha != 8 || !got.RankStable || got.Tensors != 12 ||
+		!slices.Equal(got.Types, []storage.TypeShare{{Type: "F32", Tensors: 12, Bytes: 4 * 2 * (3*4*64 + 4*(64+32+32))}}) || !slices.Equal(got.Targets, []string{"attn_k", "attn_q", "attn_v"}) || got.Parameters != 2*(3*4*64+4*(64+32+32)) {
+		t.Errorf("%+v", got)
+	}
+	if head := int64(out.Len()) - got.ConvertedBytes; head < 100 || head > 2000 {
+		t.Errorf("%d bytes converted, %d expected", out.Len(), got.ConvertedBytes)
+	}
+	if err := d.Check(tinyBase(t)); err != nil {
+		t.Error(err)
+	}
+	other := tinyBase(t)
+	delete(other.Tensors, "blk.1.attn_q.weight")
+	if err := d.Check(other); errs.CodeOf(err) != errs.InvalidArgument || !strings.Contains(err.Error(), "blk.1.attn_q.weight") {
+		t.Error(err)
+	}
+}
+
 // Factors: alpha, its patterns, ranks' patterns, the root of the rank.
 func TestScales(t *testing.T) {
 	const text = `{"peft_type": "LORA", "r": 8, "lora_alpha": 16, "rank_pattern": {"q_proj": 4, "layers.1.self_attn.q_proj": 2, "^model.layers.0.mlp.up_proj": 16, "layers\\.[12]\\.mlp\\..*": 1},

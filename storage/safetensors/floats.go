@@ -7,27 +7,32 @@ import (
 	"math"
 )
 
+var toFloat = map[string]func(b []byte) float32{
+	"F32":  func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) },
+	"F16":  func(b []byte) float32 { return math.Float32frombits(Half(binary.LittleEndian.Uint16(b))) },
+	"BF16": func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) },
+	"F64":  func(b []byte) float32 { return float32(math.Float64frombits(binary.LittleEndian.Uint64(b))) },
+}
+
+// CheckFloats says whether Floats can read the tensor's type.
+func (t *Tensor) CheckFloats() error {
+	if toFloat[t.Type] == nil {
+		return fmt.Errorf("tensor %.100q is of type %s; F32, F16, BF16 and F64 can be read", t.Name, t.Type)
+	}
+	return nil
+}
+
 // Floats gives the numbers of a tensor of a floating-point type, of file f, as
 // float32. Infinite ones and NaN are errors.
 func (t *Tensor) Floats(f io.ReaderAt) ([]float32, error) {
-	var widen func(b []byte) float32
-	switch t.Type {
-	case "F32":
-		widen = func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }
-	case "F16":
-		widen = func(b []byte) float32 { return math.Float32frombits(Half(binary.LittleEndian.Uint16(b))) }
-	case "BF16":
-		widen = func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) }
-	case "F64":
-		widen = func(b []byte) float32 { return float32(math.Float64frombits(binary.LittleEndian.Uint64(b))) }
-	default:
-		return nil, fmt.Errorf("tensor %.100q is of type %s; F32, F16, BF16 and F64 can be read", t.Name, t.Type)
+	if err := t.CheckFloats(); err != nil {
+		return nil, err
 	}
 	raw := make([]byte, t.Bytes)
 	if err := readAt(f, raw, t.Offset); err != nil {
 		return nil, err
 	}
-	size := int(typeBytes[t.Type])
+	size, widen := int(typeBytes[t.Type]), toFloat[t.Type]
 	out := make([]float32, len(raw)/size)
 	for i := range out {
 		out[i] = widen(raw[i*size:])

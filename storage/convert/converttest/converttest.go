@@ -86,24 +86,30 @@ func (s *Sample) Shard(names ...string) []byte {
 func (s *Sample) Write(t *testing.T, files map[string][]byte) string {
 	t.Helper()
 	dir := t.TempDir()
+	if err := s.Save(dir, files); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// Save is Write into a directory that is there.
+func (s *Sample) Save(dir string, files map[string][]byte) error {
 	all := map[string][]byte{"model.safetensors": s.Shard()}
 	for name, v := range map[string]any{"config.json": s.Config, "tokenizer.json": s.Tokenizer, "tokenizer_config.json": s.Settings} {
 		text, err := json.Marshal(v)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		all[name] = text
 	}
-	for name, content := range files {
-		all[name] = content
-	}
+	maps.Copy(all, files)
 	for name, content := range all {
 		if content == nil {
 			continue
 		}
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			t.Fatal(err)
+			return err
 		}
 	}
-	return dir
+	return nil
 }

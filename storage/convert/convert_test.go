@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"hyprstream/errs"
 	"hyprstream/storage"
 	"hyprstream/storage/convert/converttest"
@@ -216,5 +218,52 @@ func TestBadDirectories(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Kinds of tokenizer.model that llama.cpp would read otherwise: a sound one with
+// fields put behind it, of which the last counts.
+func TestPieces(t *testing.T) {
+	sound, err := os.ReadFile("../../testdata/pieces/llama.model")
+	if err != nil {
+		t.Fatal(err)
+	}
+	field := func(part, n protowire.Number, value uint64) []byte {
+		inner := protowire.AppendVarint(protowire.AppendTag(nil, n, protowire.VarintType), value)
+		return protowire.AppendBytes(protowire.AppendTag(nil, part, protowire.BytesType), inner)
+	}
+	table := protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), []byte{1, 2, 3})
+	piece := func(text string, kind uint64) []byte {
+		inner := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), text)
+		inner = protowire.AppendVarint(protowire.AppendTag(inner, 3, protowire.VarintType), kind)
+		return protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), inner)
+	}
+	for name, c := range map[string]struct {
+		more []byte
+		code errs.Code
+		want string
+	}{
+		"sound":         {nil, "", ""},
+		"unigram":       {field(2, 3, 1), errs.Unsupported, "SentencePiece model of type 1"},
+		"table":         {protowire.AppendBytes(protowire.AppendTag(nil, 3, protowire.BytesType), table), errs.Unsupported, "it normalises texts"},
+		"squeezed":      {field(3, 4, 1), errs.Unsupported, "remove_extra_whitespaces"},
+		"not escaped":   {field(3, 5, 0), errs.Unsupported, "U+2581"},
+		"suffix":        {field(2, 24, 1), errs.Unsupported, "U+2581"},
+		"a byte more":   {piece("<0x41>", 6), errs.Unsupported, "257 tokens of bytes"},
+		"found whole":   {piece("<|turn|>", 4), errs.Unsupported, `"<|turn|>"`},
+		"without space": {append(field(3, 3, 0), piece("<|turn|>", 4)...), "", ""},
+		"strange piece": {piece("x", 9), errs.InvalidModelFile, "makes no sense"},
+		"no end":        {[]byte{0x0a, 0x7f}, errs.InvalidModelFile, "tokenizer.model"},
+	} {
+		s := converttest.New()
+		s.Config["vocab_size"] = 400
+		s.Tensors["model.embed_tokens.weight"][0], s.Tensors["lm_head.weight"][0] = 400, 400
+		p, err := Open(s.Write(t, map[string][]byte{"tokenizer.model": append(bytes.Clone(sound), c.more...), "tokenizer_config.json": nil}), nil)
+		if errs.CodeOf(err) != c.code || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil && !bytes.Contains(p.header(), []byte("tokenizer.ggml.bos_token_id\x04\x00\x00\x00\x01\x00\x00\x00")) {
+			t.Errorf("%s: the file's own bos token is not taken", name)
+		}
 	}
 }

@@ -15,37 +15,30 @@ func (s *source) readPieces(c *config) (*vocabulary, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &vocabulary{model: "llama", special: map[string]int{}, flags: map[string]bool{"bos_token": true, "space_prefix": true}, scores: []float32{}}
-	kind := uint64(1) // of the model, when the file does not say: unigram
+	v := &vocabulary{model: "llama", special: map[string]int{}, flags: map[string]bool{"bos_token": true}, scores: []float32{}}
+	spec := newPieceSpec()
 	err = fields(raw, func(n protowire.Number, val []byte, num uint64) error {
 		switch n {
 		case 1: // a piece
 			return v.addPiece(val)
 		case 2: // how it was trained
-			return fields(val, func(n protowire.Number, _ []byte, num uint64) error {
-				if n == 3 {
-					kind = num
-				}
-				return nil
-			})
+			return fields(val, spec.trainer)
 		case 3: // how text is prepared
-			return fields(val, func(n protowire.Number, _ []byte, num uint64) error {
-				if n == 3 {
-					v.flags["space_prefix"] = num != 0
-				}
-				return nil
-			})
+			return fields(val, spec.normalizer)
 		}
 		return nil
 	})
 	switch {
 	case err != nil:
 		return nil, s.bad(pieceName, "%v", err)
-	case kind != 2:
-		return nil, s.unsupported(pieceName, "it is a SentencePiece model of type %d; BPE (2) can be converted", kind)
 	case len(v.tokens) == 0:
 		return nil, s.bad(pieceName, "it has no tokens")
 	}
+	if err := spec.check(s, v); err != nil {
+		return nil, err
+	}
+	v.flags["space_prefix"] = spec.prefix
+	v.usual = spec.ids
 	if err := s.addLater(v, c); err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ type vocabulary struct {
 	merges []string  // of "gpt2" only
 
 	special   map[string]int // by GGUF's name: "bos", "eos", …
+	usual     map[string]int // those that count where nothing else is said
 	flags     map[string]bool
 	normalise map[string]bool // of "bert" only
 	template  string
@@ -133,6 +134,11 @@ func (v *vocabulary) setSpecial(s *source, file string, set *settings, c *config
 			return s.bad(ConfigName, "its %s token %d is not one of the %d tokens", name, list[0], len(v.tokens))
 		}
 		v.special[name] = list[0]
+	}
+	for name, id := range v.usual {
+		if _, done := v.special[name]; !done && id >= 0 && id < len(v.tokens) {
+			v.special[name] = id
+		}
 	}
 	if v.model == "bert" {
 		cls, ok := v.special["cls"]

@@ -77,6 +77,7 @@ var forbiddenDirect = []struct {
 }{
 	{"hyprstream/runtime/decode/fake", nil, "the fake is for tests: the product never runs on it"},
 	{"hyprstream/storage/peft/pefttest", nil, "it writes files for tests"},
+	{"hyprstream/storage/convert/converttest", nil, "it writes files for tests"},
 	{"hyprstream/storage/pull/pulltest", nil, "it serves files for tests"},
 	{"hyprstream/cache", []string{"database"}, "inference and catalog see it through interfaces; database wires it"},
 	{"hyprstream/runtime/llama", []string{"runtime/worker", "runtime/llama", "cmd/hyprstream"},

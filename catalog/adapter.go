@@ -38,7 +38,7 @@ func (s *Statements) createAdapter(ctx context.Context, st ddl.CreateAdapter) (s
 	// Until the row is there, no file that it needs may go: neither the one that is
 	// imported nor those of a blend's parts.
 	s.files.RLock()
-	defer s.files.RUnlock()
+	defer s.endImport()
 	v := Adapter{Name: st.Name, Model: model.Name, Scale: scale, BaseSHA256: model.SHA256}
 	if len(st.Parts) > 0 {
 		err = s.blend(&v, st.Parts)

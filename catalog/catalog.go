@@ -23,6 +23,7 @@ type Model struct {
 	Bytes           int64
 	Memory          int64  // expected when loaded
 	Source          string // the path it was created from
+	Origin          string `json:",omitempty"` // digest of the file it was quantised from
 	Format          string
 	Architecture    string
 	Parameters      int64
@@ -37,6 +38,15 @@ type Model struct {
 	CreatedAt       time.Time
 
 	Path string `json:"-"` // of the imported file on this machine
+}
+
+// SourceSHA256 is the digest of the file that the model was made of: its own, or
+// that of the file it was quantised from; "" where an earlier version did not note it.
+func (v Model) SourceSHA256() string {
+	if v.Options.Quantize == "" {
+		return v.SHA256
+	}
+	return v.Origin
 }
 
 // Catalog holds models, adapters and prompts by name. Names are found whatever their

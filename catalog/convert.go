@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"os"
-	"slices"
 
 	"hyprstream/errs"
 	"hyprstream/storage"
@@ -11,117 +10,93 @@ import (
 	"hyprstream/storage/pull"
 )
 
-// Quantise writes the GGUF model at in to out with weights of another type, a
-// number of llama.cpp's llama_ftype.
-type Quantise func(ctx context.Context, in, out string, ftype int32, progress func(fraction float64)) error
+// imported is a model's file in the store.
+type imported struct {
+	blob   storage.Blob
+	info   storage.FileInfo
+	origin string // digest of the file that it was quantised from, "" where it was not
+}
 
 // importModel brings a model into the store: a GGUF file as it is; a directory
 // of SafeTensors converted; either quantised when quantize names a type. What is
-// made on the way lies in the store and is gone afterwards, or at the next start.
+// made on the way lies in the store: it goes with the statement, or stays for a
+// week for the same statement to go on with where this one is cancelled or killed.
 // The caller holds s.files for reading.
-func (s *Statements) importModel(ctx context.Context, path, quantize string) (blob storage.Blob, info storage.FileInfo, err error) {
+func (s *Statements) importModel(ctx context.Context, path, quantize string) (out imported, err error) {
 	var want convert.Quantisation
 	if quantize != "" {
 		if want, err = convert.FindQuantisation(quantize); err != nil {
-			return blob, info, err
+			return out, err
 		}
 	}
-	if pull.IsURL(path) {
-		if blob, info, err = s.importFile(ctx, path, storage.KindModel); err != nil || quantize == "" {
-			return blob, info, err
+	real, isDir := "", false
+	if !pull.IsURL(path) {
+		if real, err = s.Allow(path); err != nil {
+			return out, err
 		}
-		defer s.discardLater(blob.SHA256) // what was pulled has served
-		return s.makeModel(ctx, blob.Path, shown(path), false, want)
+		st, err := os.Stat(real)
+		isDir = err == nil && st.IsDir()
 	}
-	real, err := s.Allow(path)
-	if err != nil {
-		return blob, info, err
+	switch {
+	case isDir:
+		return s.importDir(ctx, real, want)
+	case quantize == "":
+		out.blob, out.info, err = s.importFile(ctx, path, storage.KindModel)
+		return out, err
+	case real == "":
+		return s.quantiseURL(ctx, path, want)
 	}
-	st, err := os.Stat(real)
-	isDir := err == nil && st.IsDir()
-	if !isDir && quantize == "" {
-		return s.importFile(ctx, path, storage.KindModel)
-	}
-	return s.makeModel(ctx, real, path, isDir, want)
+	return s.quantiseFile(ctx, real, want)
 }
 
-// makeModel makes a model's file of a directory or, quantised, of a file, which
-// errors call name.
-func (s *Statements) makeModel(ctx context.Context, real, name string, isDir bool, want convert.Quantisation) (blob storage.Blob, info storage.FileInfo, err error) {
-	file := s.Files.Temp()
-	defer os.Remove(file)
-	if isDir {
-		err = s.convertDir(ctx, real, file, want)
-	} else {
-		err = s.quantiseFile(ctx, real, file, want)
-	}
-	if err != nil {
-		return blob, info, err
-	}
-	if info, err = storage.Inspect(file); err != nil {
-		return blob, info, errs.Wrap(err, errs.CodeOf(err), "import", "what was made of %s cannot be used", name)
-	}
-	blob, err = s.Files.Import(ctx, file, fractions(between(ctx, 0.9, 1)))
-	return blob, info, err
-}
-
-// convertDir makes file of a directory.
-func (s *Statements) convertDir(ctx context.Context, dir, file string, want convert.Quantisation) error {
+// importDir converts a directory.
+func (s *Statements) importDir(ctx context.Context, dir string, want convert.Quantisation) (out imported, err error) {
 	plan, err := convert.Open(dir, s.Allow)
 	if err != nil {
-		return err
+		return out, err
 	}
-	need := plan.Bytes()
-	if want.Name == "" {
-		if err := s.Files.Room("converting "+dir, need); err != nil {
-			return err
-		}
-		return plan.Write(ctx, file, fractions(between(ctx, 0, 0.9)))
+	what, more, share := "converting "+dir, int64(0), 1.0
+	if want.Name != "" {
+		what, more, share = "converting and quantising "+dir, want.Bytes(plan.Parameters()), 0.4
 	}
-	whole := s.Files.Temp()
-	defer os.Remove(whole)
-	if err := s.Files.Room("converting and quantising "+dir, need+quantised(plan.Parameters(), want)); err != nil {
-		return err
-	}
-	if err := plan.Write(ctx, whole, fractions(between(ctx, 0, 0.4))); err != nil {
-		return err
-	}
-	return s.quantise(ctx, whole, file, want, between(ctx, 0.4, 0.9))
-}
-
-// quantiseFile makes file of a GGUF file.
-func (s *Statements) quantiseFile(ctx context.Context, path, file string, want convert.Quantisation) error {
-	info, err := storage.Inspect(path)
-	switch {
-	case err != nil:
-		return err
-	case info.Kind != storage.KindModel:
-		return errs.New(errs.InvalidArgument, "import", "%s holds a %s, not a model", path, info.Kind)
-	case !slices.Contains([]string{"F32", "F16", "BF16"}, info.Quantisation):
-		return errs.New(errs.InvalidArgument, "import", "%s is quantised already (%s), and would lose more than it should: leave quantize out, or take the model in F32, F16 or BF16", path, info.Quantisation)
-	}
-	if err := s.Files.Room("quantising "+path, quantised(int64(info.Parameters), want)); err != nil {
-		return err
-	}
-	return s.quantise(ctx, path, file, want, between(ctx, 0, 0.9))
-}
-
-func (s *Statements) quantise(ctx context.Context, in, out string, want convert.Quantisation, report func(float64)) error {
-	f, err := os.OpenFile(out, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) // the quantiser would let everyone read it
+	part, err := s.Files.Part(plan.Key(), what)
 	if err != nil {
-		return errs.Wrap(err, errs.Internal, "import", "the quantised model cannot be written")
+		return out, err
 	}
-	defer f.Close()
-	if err := s.Quantise(ctx, in, out, want.FType, report); err != nil {
-		return err
+	defer func() { part.End(interrupted(ctx, err)) }()
+	if err := part.Room(plan.Bytes(), more, ""); err != nil {
+		return out, err
 	}
-	// It was written by another process; Import links it as durable.
-	return errs.Wrap(f.Sync(), errs.Internal, "import", "the quantised model cannot be written")
+	if err := plan.Write(ctx, part, fractions(between(ctx, 0, share))); err != nil {
+		return out, err
+	}
+	sha, err := part.Finish()
+	if err != nil {
+		return out, err
+	}
+	if out.info, err = inspectMade(part.Path(), dir); err != nil {
+		return out, err
+	}
+	if want.Name == "" {
+		out.blob, err = part.Adopt()
+		return out, err
+	}
+	out.origin = sha
+	out.blob, out.info, err = s.quantise(ctx, part.Path(), dir, out.info, want, share)
+	return out, err
 }
 
-// quantised is about how many bytes weights of a type take.
-func quantised(parameters int64, q convert.Quantisation) int64 {
-	return int64(float64(parameters) * q.Bits / 8)
+// interrupted says whether an error is of what the statement can go on from: it
+// was cancelled, or the process that quantises did not live.
+func interrupted(ctx context.Context, err error) bool {
+	code := errs.CodeOf(err)
+	return ctx.Err() != nil || code == errs.OutOfMemory || code == errs.EngineUnavailable
+}
+
+// inspectMade looks at a file that was made of what errors call name.
+func inspectMade(file, name string) (storage.FileInfo, error) {
+	info, err := storage.Inspect(file)
+	return info, errs.Wrap(err, errs.CodeOf(err), "import", "what was made of %s cannot be used", name)
 }
 
 // between reports a part of the work as its share of all.

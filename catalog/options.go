@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"encoding/json"
 	"slices"
 	"strconv"
 
@@ -14,25 +15,53 @@ type modelOption struct {
 	kind     ddl.Kind
 	min, max int // of whole numbers
 	set      func(o *inference.ModelOptions, n int, text string)
+	get      func(o *inference.ModelOptions) any // 0 or "" where it was not given
 }
 
 // modelOptions are what CREATE MODEL takes. A new option is added here and in
 // inference.ModelOptions.
 var modelOptions = map[string]modelOption{
-	"context_length": {ddl.Number, 1, 1 << 24, func(o *inference.ModelOptions, n int, _ string) { o.ContextLength = n }},
-	"slots":          {ddl.Number, 1, 256, func(o *inference.ModelOptions, n int, _ string) { o.Slots = n }},
-	"threads":        {ddl.Number, 1, 1024, func(o *inference.ModelOptions, n int, _ string) { o.Threads = n }},
-	"batch_size":     {ddl.Number, 1, 1 << 16, func(o *inference.ModelOptions, n int, _ string) { o.BatchSize = n }},
-	"gpu_layers":     {ddl.Number, -1, 1 << 16, func(o *inference.ModelOptions, n int, _ string) { o.GPULayers = n }},
-	"prefix_cache":   {ddl.Number, 0, 1 << 20, setPrefixCache},
-	"quantize":       {ddl.String, 0, 0, func(o *inference.ModelOptions, _ int, s string) { o.Quantize = s }},
-	"chat_template":  {ddl.String, 0, 0, func(o *inference.ModelOptions, _ int, s string) { o.ChatTemplate = s }},
+	"context_length": {ddl.Number, 1, 1 << 24, func(o *inference.ModelOptions, n int, _ string) { o.ContextLength = n },
+		func(o *inference.ModelOptions) any { return o.ContextLength }},
+	"slots": {ddl.Number, 1, 256, func(o *inference.ModelOptions, n int, _ string) { o.Slots = n },
+		func(o *inference.ModelOptions) any { return o.Slots }},
+	"threads": {ddl.Number, 1, 1024, func(o *inference.ModelOptions, n int, _ string) { o.Threads = n },
+		func(o *inference.ModelOptions) any { return o.Threads }},
+	"batch_size": {ddl.Number, 1, 1 << 16, func(o *inference.ModelOptions, n int, _ string) { o.BatchSize = n },
+		func(o *inference.ModelOptions) any { return o.BatchSize }},
+	"gpu_layers": {ddl.Number, -1, 1 << 16, func(o *inference.ModelOptions, n int, _ string) { o.GPULayers = n },
+		func(o *inference.ModelOptions) any { return o.GPULayers }},
+	"prefix_cache": {ddl.Number, 0, 1 << 20, setPrefixCache,
+		func(o *inference.ModelOptions) any { return o.PrefixCache }},
+	"quantize": {ddl.String, 0, 0, func(o *inference.ModelOptions, _ int, s string) { o.Quantize = s },
+		func(o *inference.ModelOptions) any { return o.Quantize }},
+	"chat_template": {ddl.String, 0, 0, func(o *inference.ModelOptions, _ int, s string) { o.ChatTemplate = s },
+		func(o *inference.ModelOptions) any { return o.ChatTemplate }},
 }
 
 func setPrefixCache(o *inference.ModelOptions, n int, _ string) {
 	if o.PrefixCache = n; n == 0 {
 		o.PrefixCache = -1
 	}
+}
+
+// OptionsJSON are the options of a model's CREATE MODEL that were given, and the
+// slots that were chosen where they were not, as a JSON object.
+func (v Model) OptionsJSON() string {
+	given := map[string]any{}
+	for name, o := range modelOptions {
+		switch value := o.get(&v.Options); value {
+		case 0, "":
+		case -1:
+			if given[name] = value; name == "prefix_cache" {
+				given[name] = 0
+			}
+		default:
+			given[name] = value
+		}
+	}
+	text, _ := json.Marshal(given) // numbers and texts always can be
+	return string(text)
 }
 
 // parseModelOptions checks names, types and ranges.

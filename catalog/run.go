@@ -24,6 +24,8 @@ type Files interface {
 	Remove(sha string) error
 	Temp() string                       // a path for a file to be made and imported
 	Room(what string, need int64) error // errs.DiskFull
+	Part(key []byte, what string) (*storage.Part, error)
+	Full(err error, what string, need int64) error
 }
 
 // Engine is what ALTER and DROP tell of a model; inference.Engine is one.
@@ -53,6 +55,9 @@ type Statements struct {
 	// files is read-locked from an import to its row, and locked by the removal
 	// of files no row uses: an import must not lose its file in between.
 	files sync.RWMutex
+
+	mu   sync.Mutex // guards left
+	left []string   // digests whose removal waits for the end of imports
 }
 
 type progressKey struct{}
@@ -126,11 +131,12 @@ func (s *Statements) createModel(ctx context.Context, st ddl.CreateModel) (strin
 		}
 	}
 	s.files.RLock()
-	defer s.files.RUnlock()
-	blob, info, err := s.importModel(ctx, st.Path, opt.Quantize)
+	defer s.endImport()
+	made, err := s.importModel(ctx, st.Path, opt.Quantize)
 	if err != nil {
 		return "", err
 	}
+	blob, info := made.blob, made.info
 	if opt.ContextLength > info.ContextLength && info.ContextLength > 0 {
 		return "", s.unwanted(blob, errs.New(errs.InvalidArgument, op, "context_length %d is more than the %d tokens the model was trained with", opt.ContextLength, info.ContextLength))
 	}
@@ -141,7 +147,7 @@ func (s *Statements) createModel(ctx context.Context, st ddl.CreateModel) (strin
 		}
 		opt.Slots = storage.FitSlots(info, opt.ContextLength, limit)
 	}
-	v := Model{Name: st.Name, SHA256: blob.SHA256, Bytes: blob.Bytes, Source: shown(st.Path), Format: info.Format,
+	v := Model{Name: st.Name, SHA256: blob.SHA256, Bytes: blob.Bytes, Source: shown(st.Path), Origin: made.origin, Format: info.Format,
 		Memory:       storage.EstimateMemory(info, opt.ContextLength, opt.Slots) + prefixBytes(info, opt),
 		Architecture: info.Architecture, Parameters: int64(info.Parameters), Quantisation: info.Quantisation,
 		ContextLength: info.ContextLength, EmbeddingLength: info.EmbeddingLength, Encoder: info.Encoder, ChatTemplate: info.ChatTemplate, Options: opt}
@@ -245,14 +251,33 @@ func prefixBytes(info storage.FileInfo, opt inference.ModelOptions) int64 {
 	return opt.PrefixBytes()
 }
 
-// discard removes a file that no row uses any more. While an import runs it is
-// left to Sweep: the import may have just found that file.
+// discard removes a file that no row uses any more. While an import runs, which
+// may have just found that file, the removal waits for its end.
 func (s *Statements) discard(sha string) {
+	s.mu.Lock()
+	s.left = append(s.left, sha)
+	s.mu.Unlock()
+	s.discardLeft()
+}
+
+// endImport lets go of s.files after an import.
+func (s *Statements) endImport() {
+	s.files.RUnlock()
+	s.discardLeft()
+}
+
+// discardLeft removes what waits, where no import runs: else the last one does.
+func (s *Statements) discardLeft() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.files.TryLock() {
 		return
 	}
 	defer s.files.Unlock()
-	s.remove(sha)
+	for _, sha := range s.left {
+		s.remove(sha)
+	}
+	s.left = nil
 }
 
 // discardLater is discard for a caller that holds s.files for reading itself.

@@ -52,7 +52,7 @@ var modelColumns = []column{
 	{"name", text}, {"architecture", text}, {"parameters", number}, {"quantisation", text},
 	{"context_length", number}, {"embedding_length", number}, {"encoder", truth}, {"bytes", number}, {"memory", number}, {"slots", number}, {"sha256", text},
 	{"format", text}, {"path", text}, {"source", text}, {"state", text}, {"is_default", truth}, {"pinned", truth},
-	{"chat_template", text}, {"created_at", instant},
+	{"chat_template", text}, {"created_at", instant}, {"source_sha256", text}, {"options", text},
 }
 
 func (db *DB) modelRows() (out [][]any) {
@@ -64,7 +64,7 @@ func (db *DB) modelRows() (out [][]any) {
 		out = append(out, []any{v.Name, v.Architecture, v.Parameters, v.Quantisation,
 			int64(contextLength(v)), int64(v.EmbeddingLength), v.Encoder, v.Bytes, v.Memory, int64(v.Options.Slots), v.SHA256,
 			v.Format, v.Path, v.Source, string(db.engine.Ready(v.Name)), v.Default, v.Pinned,
-			orNull(template), v.CreatedAt})
+			orNull(template), v.CreatedAt, orNull(v.SourceSHA256()), v.OptionsJSON()})
 	}
 	return out
 }

@@ -1,18 +1,15 @@
 package storage
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"hyprstream/errs"
 )
@@ -108,82 +105,43 @@ func (im *importing) byLink(ctx context.Context) (Blob, error) {
 	if _, err := copyContext(ctx, sum, linked, im.moved); err != nil {
 		return Blob{}, err
 	}
+	// The change time is left out: another import of the file links it as well.
+	if now, err := linked.Stat(); err != nil || now.Size() != st.Size() || !now.ModTime().Equal(st.ModTime()) || im.done != st.Size() {
+		return Blob{}, im.changed()
+	}
 	return im.finish(name, sum, true)
 }
 
-// byCopy copies the source into a partial file, going on where an earlier copy
-// of the same file stopped.
+// byCopy copies the source into a part, going on where an earlier copy of the
+// same file stopped.
 func (im *importing) byCopy(ctx context.Context) (Blob, error) {
-	name := filepath.Join(im.store.dir, partialPrefix+hex.EncodeToString(im.key()))
-	part, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	part, err := im.store.Part(im.key(), "importing "+im.path)
 	if err != nil {
 		return Blob{}, err
 	}
-	defer part.Close()
-	if err := syscall.Flock(int(part.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return Blob{}, errs.New(errs.AlreadyExists, "storage.Import", "%s is being imported already; wait for that to end", im.path)
-	}
-	sum := sha256.New()
-	kept, err := im.resume(ctx, part, sum)
-	if err != nil {
+	defer func() { part.End(ctx.Err() != nil) }()
+	if err := part.Room(im.info.Size(), 0, ", or put the data directory on the file's own disk, where it is linked instead of copied"); err != nil {
 		return Blob{}, err
 	}
-	if err := im.checkSpace(im.info.Size() - kept); err != nil {
-		if kept == 0 {
-			os.Remove(name)
-		}
-		return Blob{}, err
-	}
-	if _, err := im.source.Seek(kept, io.SeekStart); err != nil {
-		return Blob{}, err
-	}
-	if _, err := copyContext(ctx, io.MultiWriter(part, sum), im.source, im.moved); err != nil {
+	if _, err := copyContext(ctx, part, im.source, im.moved); err != nil {
 		return Blob{}, err
 	}
 	// What was copied must be the file that was inspected, whole.
 	if st, err := im.source.Stat(); err != nil || identify(st) != identify(im.info) || im.done != st.Size() {
-		os.Remove(name)
-		return Blob{}, errs.New(errs.InvalidModelFile, "storage.Import", "%s changed while it was imported; try again when it is complete", im.path)
+		return Blob{}, im.changed()
 	}
-	if err := part.Sync(); err != nil {
+	if _, err := part.Finish(); err != nil {
 		return Blob{}, err
 	}
-	return im.finish(name, sum, false)
+	blob, err := im.finish(part.path, part.sum, false)
+	if err == nil {
+		part.release()
+	}
+	return blob, err
 }
 
-// resume keeps as much of an earlier part as equals the source, adds it to sum,
-// and leaves part positioned behind it.
-func (im *importing) resume(ctx context.Context, part *os.File, sum hash.Hash) (int64, error) {
-	var kept int64
-	have, want := make([]byte, 1<<20), make([]byte, 1<<20)
-	for {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		n, err := io.ReadFull(part, have)
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return 0, err
-		}
-		m, err := im.source.ReadAt(want[:n], kept)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return 0, err
-		}
-		if n == 0 || m < n || !bytes.Equal(have[:n], want[:n]) {
-			break // a power failure may have left other bytes at the end
-		}
-		sum.Write(have[:n])
-		kept += int64(n)
-		im.moved(int64(n))
-	}
-	if err := part.Truncate(kept); err != nil {
-		return 0, err
-	}
-	_, err := part.Seek(kept, io.SeekStart)
-	return kept, err
-}
-
-func (im *importing) checkSpace(need int64) error {
-	return im.store.room("importing "+im.path, need, ", or put the data directory on the file's own disk, where it is linked instead of copied")
+func (im *importing) changed() error {
+	return errs.New(errs.InvalidModelFile, "storage.Import", "%s changed while it was imported; try again when it is complete", im.path)
 }
 
 // Room checks that need bytes fit into the store, for what is named: "converting
@@ -243,6 +201,5 @@ func (im *importing) key() []byte {
 	if err != nil {
 		abs = im.path
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d", abs, im.info.Size(), im.info.ModTime().UnixNano()))
-	return sum[:]
+	return fmt.Appendf(nil, "%s\x00%d\x00%d", abs, im.info.Size(), im.info.ModTime().UnixNano())
 }

@@ -66,6 +66,25 @@ func Inspect(path string) (FileInfo, error) {
 	return inspectFile(op, f, st, path)
 }
 
+// InspectHead is Inspect of a file that is yet to be made: of size bytes, which
+// begin with head, its metadata and the list of its tensors.
+func InspectHead(head []byte, size int64) (FileInfo, error) {
+	const op = "storage.InspectHead"
+	f, err := os.CreateTemp("", "hyprstream-*.gguf")
+	if err != nil {
+		return FileInfo{}, errs.Wrap(err, diskCode(err), op, "cannot write a file to look at")
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if _, err := f.Write(head); err != nil {
+		return FileInfo{}, errs.Wrap(err, diskCode(err), op, "cannot write %s", f.Name())
+	}
+	if err := f.Truncate(size); err != nil { // a hole, which takes no room
+		return FileInfo{}, errs.Wrap(err, diskCode(err), op, "cannot write %s", f.Name())
+	}
+	return Inspect(f.Name())
+}
+
 func inspectFile(op string, f *os.File, st fs.FileInfo, path string) (FileInfo, error) {
 	head := make([]byte, 64)
 	n, err := f.ReadAt(head, 0)

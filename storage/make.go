@@ -28,6 +28,9 @@ func (s *Store) Make(write func(w io.Writer) error) (Blob, FileInfo, error) {
 	if out.err == nil && err == nil {
 		out.err = f.Sync()
 	}
+	if diskCode(out.err) == errs.DiskFull {
+		return Blob{}, FileInfo{}, s.Full(out.err, "converting an adapter", 0)
+	}
 	if out.err != nil {
 		return Blob{}, FileInfo{}, errs.Wrap(out.err, diskCode(out.err), op, "cannot write into %s", s.dir)
 	}

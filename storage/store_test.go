@@ -185,23 +185,44 @@ func TestImportRefuses(t *testing.T) {
 	}
 }
 
-func TestImportOfAFileThatGrows(t *testing.T) {
-	s, path, _ := open(t, 4<<20)
-	copyOnly(s)
-	grown := false
-	_, err := s.Import(t.Context(), path, func(done, _ int64) {
-		if done > 0 && !grown {
-			grown = true
-			f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+// A file that is written to while it is imported.
+func TestImportOfAFileThatChanges(t *testing.T) {
+	write := func(flag int) func(string) error {
+		return func(path string) error {
+			f, err := os.OpenFile(path, flag|os.O_WRONLY, 0)
 			if err != nil {
+				return err
+			}
+			_, err = f.Write([]byte("more"))
+			return errors.Join(err, f.Close())
+		}
+	}
+	for name, change := range map[string]func(path string) error{
+		"grows":          write(os.O_APPEND),
+		"is overwritten": write(0),
+		"is cut off":     func(path string) error { return os.Truncate(path, 1<<20) },
+	} {
+		for _, linked := range []bool{true, false} {
+			s, path, _ := open(t, 4<<20)
+			if err := os.Chtimes(path, time.Time{}, time.Unix(1, 0)); err != nil {
 				t.Fatal(err)
 			}
-			f.Write([]byte("more"))
-			f.Close()
+			if !linked {
+				copyOnly(s)
+			}
+			changed := false
+			_, err := s.Import(t.Context(), path, func(done, _ int64) {
+				if done > 0 && !changed {
+					changed = true
+					if err := change(path); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			if errs.CodeOf(err) != errs.InvalidModelFile || !strings.Contains(err.Error(), "changed while") || len(names(t, s)) != 0 {
+				t.Errorf("%s, linked %v: %v, left %v", name, linked, err, names(t, s))
+			}
 		}
-	})
-	if errs.CodeOf(err) != errs.InvalidModelFile || !strings.Contains(err.Error(), "changed while") || len(names(t, s)) != 0 {
-		t.Errorf("%v, left %v", err, names(t, s))
 	}
 }
 

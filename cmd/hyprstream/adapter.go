@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -29,12 +28,15 @@ func (a *app) adapterLoad() *cobra.Command {
 	var scale float64
 	cmd := &cobra.Command{
 		Use:   "load PATH|URL",
-		Short: "Import a LoRA adapter (GGUF) for a model",
-		Long: `Import a LoRA adapter in GGUF form for a model. The model's memory is not touched:
-requests name the adapters they want, and may scale them ('polite:0.5').`,
+		Short: "Import a LoRA adapter for a model",
+		Long: `Import a LoRA adapter for a model: a GGUF file, by its path or URL, or a directory as
+PEFT saves it, with adapter_config.json and adapter_model.safetensors, which is
+converted. The model's memory is not touched: requests name the adapters they
+want, and may scale them ('polite:0.5').`,
 		Example: `  hyprstream adapter load polite.gguf --model gemma-3-270m --name polite
+  hyprstream adapter load ./checkpoint-500 --model gemma-3-270m --name polite
   hyprstream chat "Where are my shoes?" --adapter polite`,
-		Args: args(1, 1, "the path or URL of one adapter file (quote a path with spaces)"),
+		Args: args(1, 1, "the path or URL of one adapter file, or a directory (quote a path with spaces)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd, func(ctx context.Context, c client.Client, place client.Place) error {
 				path, file, size, remote, err := sourceFile(place, args[0])
@@ -48,7 +50,7 @@ requests name the adapters they want, and may scale them ('polite:0.5').`,
 				if cmd.Flags().Changed("scale") {
 					sql += " WITH (scale = " + strconv.FormatFloat(scale, 'f', -1, 64) + ")"
 				}
-				if err := a.bringIn(ctx, c, filepath.Base(file), size, remote, sql); err != nil {
+				if err := a.bringIn(ctx, c, bringTitle(file, size, remote, sql), sql); err != nil {
 					return err
 				}
 				fmt.Fprintf(a.stdout, "%s is an adapter of %s.\nNext: hyprstream chat \"Hello\" --model %s --adapter %s\n", name, model, model, name)

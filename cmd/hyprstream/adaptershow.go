@@ -11,25 +11,35 @@ import (
 	"hyprstream/cmd/hyprstream/internal/client"
 	"hyprstream/errs"
 	"hyprstream/storage"
+	"hyprstream/storage/peft"
 )
 
-const adapterShowHelp = `Show all that is known of an adapter: one of the catalog by its name, or a file by its
-path, which is not imported. What has a slash or ends in .gguf is a path. It says, too,
-which models of the catalog the adapter fits, and what is in the way with others.`
+const adapterShowHelp = `Show all that is known of an adapter: one of the catalog by its name, or a GGUF file or
+a PEFT directory by its path, which is not imported. What has a slash or ends in .gguf is
+a path. What cannot be converted is refused with the reason. It says, too, which models of
+the catalog the adapter fits, and what is in the way with others.`
 
 func (a *app) adapterShow() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "show NAME_OR_PATH",
-		Short: "Show all that is known of an adapter or an adapter file",
+		Short: "Show all that is known of an adapter, an adapter file or directory",
 		Long:  adapterShowHelp,
 		Example: `  hyprstream adapter show polite
-  hyprstream adapter show ./polite.gguf`,
-		Args: args(1, 1, "the name of one adapter, or the path of one adapter file"),
+  hyprstream adapter show ./polite.gguf
+  hyprstream adapter show ./checkpoint-500`,
+		Args: args(1, 1, "the name of one adapter, or the path of one adapter file or directory"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var f facts
+			var peftDir *peft.Dir
 			if isPath(args[0]) {
-				if err := a.adapterFile(&f, args[0]); err != nil {
+				var err error
+				if dir, ok := directory(args[0]); ok {
+					peftDir, err = adapterDirectory(&f, dir)
+				} else {
+					err = a.adapterFile(cmd.Context(), &f, args[0])
+				}
+				if err != nil {
 					return err
 				}
 				if _, err := os.Stat(a.data); a.server == "" && err != nil { // no catalog yet, and none is made for this
@@ -37,7 +47,7 @@ func (a *app) adapterShow() *cobra.Command {
 				}
 			}
 			return a.with(cmd, func(ctx context.Context, c client.Client, place client.Place) error {
-				if err := a.adapterFits(ctx, c, place, &f, args[0]); err != nil {
+				if err := a.adapterFits(ctx, c, place, &f, peftDir, args[0]); err != nil {
 					return err
 				}
 				return f.write(a, asJSON)
@@ -48,12 +58,12 @@ func (a *app) adapterShow() *cobra.Command {
 	return cmd
 }
 
-func (a *app) adapterFile(f *facts, arg string) error {
+func (a *app) adapterFile(ctx context.Context, f *facts, arg string) error {
 	path, info, err := inspectFile(arg, storage.KindAdapter)
 	if err != nil {
 		return err
 	}
-	sum, err := a.digest(path)
+	sum, err := a.digest(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -78,9 +88,9 @@ func (f *facts) adapter(info storage.FileInfo) {
 }
 
 // adapterFits adds the catalog's row of a name, and which models the adapter fits.
-func (a *app) adapterFits(ctx context.Context, c client.Client, place client.Place, f *facts, arg string) error {
+func (a *app) adapterFits(ctx context.Context, c client.Client, place client.Place, f *facts, dir *peft.Dir, arg string) error {
 	path, _ := f.value("file").(string)
-	if path == "" {
+	if path == "" && dir == nil {
 		found, err := f.row(ctx, c, "adapters", arg)
 		if err == nil && !found {
 			err = noSuch(errs.AdapterNotFound, "adapter", arg)
@@ -105,7 +115,7 @@ func (a *app) adapterFits(ctx context.Context, c client.Client, place client.Pla
 		name, file := fmt.Sprint(m[0]), fmt.Sprint(m[1])
 		base, err := storage.ReadBase(file)
 		if err == nil {
-			err = storage.CheckAdapter(path, base, "")
+			err = fitsWith(path, dir, base)
 		}
 		if err != nil {
 			others[name] = err.Error()

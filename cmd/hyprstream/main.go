@@ -19,7 +19,10 @@ const (
 	exitInterrupted = 130
 )
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() {
+	signal.Ignore(syscall.SIGXFSZ) // a file that may not grow (ulimit -f) is an error, not an end
+	os.Exit(run(os.Args[1:]))
+}
 
 // run executes one command line and gives the exit code.
 func run(args []string) int {

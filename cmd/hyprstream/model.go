@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -71,7 +68,8 @@ quantisation; what is no letter, digit, dot, underscore or dash becomes a dash:
 "Gemma 3-270m-Q4_K_M.gguf" is imported as gemma-3-270m. --name gives another.
 
 The first model is the default one: chat, and SQL and HTTP requests without a
-model, use it. Loading the same file again under the same name is no error.`
+model, use it. Loading the same file or directory again under the same name, with the
+same options or none, changes nothing; another file, or other options, need --replace.`
 
 func (a *app) modelLoad() *cobra.Command {
 	var o loadFlags
@@ -111,12 +109,7 @@ func (a *app) loadModel(ctx context.Context, c client.Client, place client.Place
 	if err != nil {
 		return err
 	}
-	var there bool
-	if remote {
-		there, err = samePulled(ctx, c, name, path, o.replace)
-	} else {
-		there, err = a.sameModel(ctx, c, place, name, path, o.replace)
-	}
+	there, err := a.existing(ctx, c, place, name, path, o)
 	if err != nil {
 		return err
 	}
@@ -126,7 +119,7 @@ func (a *app) loadModel(ctx context.Context, c client.Client, place client.Place
 			create = "CREATE OR REPLACE MODEL "
 		}
 		create += sqltext.Ident(name) + " FROM " + sqltext.Literal(path) + with
-		if err := a.bringIn(ctx, c, filepath.Base(file), size, remote, create); err != nil {
+		if err := a.bringIn(ctx, c, bringTitle(file, size, remote, create), create); err != nil {
 			return err
 		}
 	}
@@ -140,20 +133,26 @@ func (a *app) loadModel(ctx context.Context, c client.Client, place client.Place
 	return a.describeLoaded(ctx, c, name, there, took)
 }
 
-// bringIn runs a statement that imports or pulls a file, and says so.
-func (a *app) bringIn(ctx context.Context, c client.Client, file string, size int64, remote bool, sql string) error {
-	if remote {
-		return a.pulling(ctx, c, "pulling "+file, sql)
+// bringTitle says what a statement that imports or pulls a file does, while it does it.
+func bringTitle(file string, size int64, remote bool, sql string) string {
+	base := filepath.Base(file)
+	_, isDir := directory(file)
+	switch quantises := strings.Contains(sql, "quantize = "); {
+	case remote && quantises:
+		return "pulling and quantising " + base
+	case remote:
+		return "pulling " + base
+	case isDir && quantises:
+		return "converting and quantising " + base
+	case isDir:
+		return "converting " + base
+	case quantises:
+		base = "and quantising " + base
 	}
-	title := "importing " + file
 	if size > 0 {
-		title += " (" + humanize.Bytes(uint64(size)) + ")"
+		base += " (" + humanize.Bytes(uint64(size)) + ")"
 	}
-	_, err := a.work(title, func() error {
-		_, err := client.Exec(ctx, c, sql)
-		return err
-	})
-	return err
+	return "importing " + base
 }
 
 // localFile makes path absolute, as the server needs it, and finds a misspelt
@@ -216,47 +215,6 @@ func withClause(pairs []string) (string, error) {
 	return " WITH (" + strings.Join(parts, ", ") + ")", nil
 }
 
-// sameModel says whether the model of this name is already this file. Another
-// file under the name is an error, unless it is to be replaced.
-func (a *app) sameModel(ctx context.Context, c client.Client, place client.Place, name, path string, replace bool) (bool, error) {
-	rows, err := client.Rows(ctx, c, "SELECT sha256, source FROM ai.models WHERE name = $1", name)
-	if err != nil || len(rows) == 0 || replace || !place.Local {
-		return false, err
-	}
-	if st, err := os.Stat(path); err == nil && st.IsDir() { // what it was made into is not known without making it again
-		if rows[0][1] == path {
-			return true, nil
-		}
-		return false, errs.New(errs.AlreadyExists, "cli", "there is already a model %q, made from %v; give this one another --name, or --replace it", name, rows[0][1])
-	}
-	sum, err := a.digest(path)
-	if err != nil {
-		return false, err
-	}
-	if sum != rows[0][0] {
-		return false, errs.New(errs.AlreadyExists, "cli", "there is already a model %q, made from another file; give this one another --name, or --replace it", name)
-	}
-	return true, nil
-}
-
-func (a *app) digest(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", errs.Wrap(err, errs.NotFound, "cli", "the file cannot be read")
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", errs.Wrap(err, errs.NotFound, "cli", "the file cannot be read")
-	}
-	sum := sha256.New()
-	err = a.reading("checking "+filepath.Base(path), f, info.Size(), func(r io.Reader) error {
-		_, err := io.Copy(sum, r)
-		return err
-	})
-	return hex.EncodeToString(sum.Sum(nil)), errs.Wrap(err, errs.NotFound, "cli", "the file cannot be read")
-}
-
 func (a *app) describeLoaded(ctx context.Context, c client.Client, name string, again bool, took time.Duration) error {
 	rows, err := client.Rows(ctx, c, `SELECT architecture, parameters::BIGINT::VARCHAR, quantisation, context_length::BIGINT::VARCHAR,
 		bytes::BIGINT::VARCHAR, is_default, encoder FROM ai.models WHERE name = $1`, name)
@@ -269,7 +227,7 @@ func (a *app) describeLoaded(ctx context.Context, c client.Client, name string, 
 	m := rows[0]
 	note := ""
 	if again {
-		note = " It was imported before."
+		note = " It was imported before; nothing was changed."
 	}
 	fmt.Fprintf(a.stdout, "%s is loaded: %s, %s parameters, %v, context %v, %s (%s).%s\n", name, m[0], short(m[1]), m[2], m[3], size(m[4]), took.Round(time.Millisecond), note)
 	if m[6] == true {

@@ -14,8 +14,9 @@ import (
 	"hyprstream/storage"
 )
 
-const modelShowHelp = `Show all that is known of a model: one of the catalog by its name, or a file by its
-path, which is neither imported nor loaded. What has a slash or ends in .gguf is a path.
+const modelShowHelp = `Show all that is known of a model: one of the catalog by its name, or a file or a
+directory of SafeTensors by its path, which is neither imported nor loaded. What has a
+slash or ends in .gguf is a path. What cannot be converted is refused with the reason.
 
 Memory is what it takes when it is loaded, with its slots: one for each answer written
 at a time, each with room for the context. --slots and --context-length say what other
@@ -23,21 +24,32 @@ numbers would take.`
 
 func (a *app) modelShow() *cobra.Command {
 	var asJSON bool
+	var quantize string
 	var slots, contextLength int
 	cmd := &cobra.Command{
 		Use:   "show NAME_OR_PATH",
-		Short: "Show all that is known of a model or a model file",
+		Short: "Show all that is known of a model, a model file or directory",
 		Long:  modelShowHelp,
 		Example: `  hyprstream model show gemma-3-270m
-  hyprstream model show ./gemma-3-270m-q4_k_m.gguf --slots 8 --context-length 2048`,
-		Args: args(1, 1, "the name of one model, or the path of one model file"),
+  hyprstream model show ./gemma-3-270m-q4_k_m.gguf --slots 8 --context-length 2048
+  hyprstream model show ./Qwen3-0.6B --quantize Q8_0`,
+		Args: args(1, 1, "the name of one model, or the path of one model file or directory"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if slots < 0 || slots > 256 || contextLength < 0 {
 				return usageError("--slots is a number from 1 to 256, --context-length one of tokens")
 			}
 			var f facts
+			if dir, ok := directory(args[0]); ok && isPath(args[0]) {
+				if err := modelDirectory(&f, dir, quantize, contextLength, slots); err != nil {
+					return err
+				}
+				return f.write(a, asJSON)
+			}
+			if quantize != "" {
+				return usageError("--quantize is for a directory that is to be converted")
+			}
 			if isPath(args[0]) {
-				if err := a.modelFile(&f, args[0], contextLength, slots); err != nil {
+				if err := a.modelFile(cmd.Context(), &f, args[0], contextLength, slots); err != nil {
 					return err
 				}
 				return f.write(a, asJSON)
@@ -61,18 +73,19 @@ func (a *app) modelShow() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
+	cmd.Flags().StringVar(&quantize, "quantize", "", "of a directory, sizes with weights of `TYPE`, as --with quantize=TYPE makes them")
 	cmd.Flags().IntVar(&slots, "slots", 0, "memory with `N` slots (default: its own, or those of a load)")
 	cmd.Flags().IntVar(&contextLength, "context-length", 0, "memory with `N` tokens for each slot (default: its own, or those of a load)")
 	return cmd
 }
 
 // modelFile adds what a file says of itself.
-func (a *app) modelFile(f *facts, arg string, contextLength, slots int) error {
+func (a *app) modelFile(ctx context.Context, f *facts, arg string, contextLength, slots int) error {
 	path, info, err := inspectFile(arg, storage.KindModel)
 	if err != nil {
 		return err
 	}
-	sum, err := a.digest(path)
+	sum, err := a.digest(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -84,11 +97,7 @@ func (a *app) modelFile(f *facts, arg string, contextLength, slots int) error {
 	f.add("bytes", bytesText(info.Bytes), info.Bytes)
 	f.add("sha256", sum, sum)
 	f.need(info, contextLength, slots, 0)
-	template := "none: text is continued as it stands"
-	if info.ChatTemplate != "" {
-		template = firstLines(info.ChatTemplate)
-	}
-	f.add("chat_template", template, info.ChatTemplate)
+	f.template(info.ChatTemplate)
 	return nil
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -39,19 +38,19 @@ func (a *app) spin(title string) (stop func()) {
 	}
 }
 
-// reading shows how much of total bytes has been read from r.
-func (a *app) reading(title string, r io.Reader, total int64, f func(io.Reader) error) error {
+// counting shows how many of total bytes f has moved, as it tells.
+func (a *app) counting(title string, f func(moved func(done, total int64)) error) error {
 	if !isTerminal(a.stderr) {
-		return f(r)
+		return f(func(int64, int64) {})
 	}
 	p := mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(40))
-	bar := p.AddBar(total, mpb.BarRemoveOnComplete(),
+	bar := p.AddBar(0, mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Name(title+" ")),
 		mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")))
-	proxy, err := bar.ProxyReader(r)
-	if err == nil {
-		err = f(proxy)
-	}
+	err := f(func(done, total int64) {
+		bar.SetTotal(total, false)
+		bar.SetCurrent(done)
+	})
 	bar.Abort(true)
 	p.Wait()
 	return err

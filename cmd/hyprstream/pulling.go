@@ -10,7 +10,6 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"hyprstream/cmd/hyprstream/internal/client"
-	"hyprstream/errs"
 	"hyprstream/storage/pull"
 )
 
@@ -29,25 +28,9 @@ func sourceFile(place client.Place, arg string) (path, file string, size int64, 
 	return arg, source.File(), 0, true, nil
 }
 
-// samePulled says whether the model of this name came from this URL.
-func samePulled(ctx context.Context, c client.Client, name, url string, replace bool) (bool, error) {
-	rows, err := client.Rows(ctx, c, "SELECT source FROM ai.models WHERE name = $1", name)
-	if err != nil || len(rows) == 0 || replace {
-		return false, err
-	}
-	source, err := pull.Parse(url)
-	if err != nil {
-		return false, err
-	}
-	if rows[0][0] != source.String() {
-		return false, errs.New(errs.AlreadyExists, "cli", "there is already a model %q, made from %v; give this one another --name, or --replace it", name, rows[0][0])
-	}
-	return true, nil
-}
-
-// pulling runs a statement that fetches a file, with a bar on a terminal that
-// shows its progress in ai.queries, seen by a second session.
-func (a *app) pulling(ctx context.Context, c client.Client, title, sql string) error {
+// bringIn runs a statement that imports or fetches a file, with a bar on a terminal
+// that shows its progress in ai.queries, seen by a second session.
+func (a *app) bringIn(ctx context.Context, c client.Client, title, sql string) error {
 	if !isTerminal(a.stderr) {
 		fmt.Fprintln(a.stderr, title)
 		_, err := client.Exec(ctx, c, sql)
@@ -65,7 +48,7 @@ func (a *app) pulling(ctx context.Context, c client.Client, title, sql string) e
 	return err
 }
 
-// bar is pulling's goroutine. What goes wrong here ends only the bar.
+// bar is bringIn's goroutine. What goes wrong here ends only the bar.
 func (a *app) bar(ctx context.Context, c client.Client, title, sql string) {
 	side, err := c.Sibling(ctx)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"hyprstream/cmd/hyprstream/internal/client"
+	"hyprstream/storage/convert/converttest"
+	"hyprstream/storage/peft/pefttest"
 )
 
 // TestMain lets the test binary be `hyprstream` in scripts, and the worker
@@ -45,8 +48,31 @@ func TestScripts(t *testing.T) {
 			"ready": ready,
 			"web":   web,
 			"post":  post,
+
+			"safetensors": safetensors,
+			"peft":        peftDirectory,
 		},
 	})
+}
+
+// safetensors makes a model directory: DIR BLOCKS WIDTH FFN.
+func safetensors(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o700))
+	sizes := make([]int, 3)
+	for i := range sizes {
+		n, err := strconv.Atoi(args[i+1])
+		ts.Check(err)
+		sizes[i] = n
+	}
+	ts.Check(converttest.Sized(sizes[0], sizes[1], sizes[2]).Save(dir, nil))
+}
+
+// peftDirectory makes a LoRA of testdata/tiny.gguf.
+func peftDirectory(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o700))
+	ts.Check(pefttest.SaveIn(dir, pefttest.Config(4, 8, map[string]any{"use_rslora": true}), pefttest.Tiny(1)))
 }
 
 // web serves a directory's files and sets WEB.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -139,13 +140,7 @@ func (f *facts) file(info storage.FileInfo) {
 	f.add("architecture", info.Architecture, info.Architecture)
 	f.add("parameters", countText(info.Parameters), info.Parameters)
 	f.add("quantisation", info.Quantisation, info.Quantisation)
-	types := []string{}
-	shares := []map[string]any{}
-	for _, t := range info.Types {
-		types = append(types, fmt.Sprintf("%s: %d, %s", t.Type, t.Tensors, humanize.Bytes(uint64(t.Bytes))))
-		shares = append(shares, map[string]any{"type": t.Type, "tensors": t.Tensors, "bytes": t.Bytes})
-	}
-	f.add("tensors", fmt.Sprintf("%d (%s)", info.Tensors, strings.Join(types, "; ")), shares)
+	f.tensors(info.Tensors, info.Types)
 	for _, v := range []struct{ name, text string }{
 		{"title", info.Name}, {"description", info.Description}, {"author", info.Author}, {"license", info.License},
 	} {
@@ -153,6 +148,30 @@ func (f *facts) file(info storage.FileInfo) {
 			f.add(v.name, v.text, v.text)
 		}
 	}
+}
+
+// tensors adds how many there are, and as what they are stored.
+func (f *facts) tensors(count int, list []storage.TypeShare) {
+	types := []string{}
+	shares := []map[string]any{}
+	for _, t := range list {
+		types = append(types, fmt.Sprintf("%s: %d, %s", t.Type, t.Tensors, humanize.Bytes(uint64(t.Bytes))))
+		shares = append(shares, map[string]any{"type": t.Type, "tensors": t.Tensors, "bytes": t.Bytes})
+	}
+	text := strconv.Itoa(count)
+	if len(types) > 0 {
+		text += " (" + strings.Join(types, "; ") + ")"
+	}
+	f.add("tensors", text, shares)
+}
+
+// template adds the chat template of a file.
+func (f *facts) template(template string) {
+	text := "none: text is continued as it stands"
+	if template != "" {
+		text = firstLines(template)
+	}
+	f.add("chat_template", text, template)
 }
 
 // inspectFile reads the file that a path names, which must be of a kind.

@@ -24,6 +24,7 @@ const socketFD = 3
 // process ends when the socket closes. The exit code is for the process.
 func Main() int {
 	signal.Ignore(syscall.SIGINT, syscall.SIGHUP) // a terminal's Ctrl-C is for the parent
+	signal.Ignore(syscall.SIGXFSZ)                // a file that may not grow (ulimit -f) is an error, not an end
 	// A trace of an abort would run gdb, if there is one, for seconds.
 	if err := os.Setenv("GGML_NO_BACKTRACE", "1"); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -7,13 +7,13 @@ func planBERT(p *Plan) error {
 	c := p.config
 	switch {
 	case c.Activation != "gelu":
-		return p.source.unsupported(configName, "hidden_act %.40q cannot be converted; BERT models with gelu can", c.Activation)
+		return p.source.unsupported(ConfigName, "hidden_act %.40q cannot be converted; BERT models with gelu can", c.Activation)
 	case c.PositionKind != "" && c.PositionKind != "absolute":
-		return p.source.unsupported(configName, "position_embedding_type %.40q cannot be converted; absolute can", c.PositionKind)
+		return p.source.unsupported(ConfigName, "position_embedding_type %.40q cannot be converted; absolute can", c.PositionKind)
 	case c.TypeVocab < 1 || c.TypeVocab > 1<<16:
-		return p.source.bad(configName, "type_vocab_size is %d", c.TypeVocab)
+		return p.source.bad(ConfigName, "type_vocab_size is %d", c.TypeVocab)
 	case c.HeadDim*c.Heads != c.Hidden || c.KVHeads != c.Heads:
-		return p.source.bad(configName, "its heads do not fit hidden_size %d", c.Hidden)
+		return p.source.bad(ConfigName, "its heads do not fit hidden_size %d", c.Hidden)
 	}
 	if err := p.source.positive("layer_norm_eps", c.NormEps); err != nil {
 		return err
@@ -26,10 +26,10 @@ func planBERT(p *Plan) error {
 		pooling = poolMean
 	}
 	p.common("bert")
-	p.gguf.float32("bert.attention.layer_norm_epsilon", c.NormEps)
-	p.gguf.bool("bert.attention.causal", false)
-	p.gguf.uint32("bert.pooling_type", pooling)
-	p.gguf.uint32("tokenizer.ggml.token_type_count", c.TypeVocab)
+	p.meta.Float32("bert.attention.layer_norm_epsilon", c.NormEps)
+	p.meta.Bool("bert.attention.causal", false)
+	p.meta.Uint32("bert.pooling_type", pooling)
+	p.meta.Uint32("tokenizer.ggml.token_type_count", c.TypeVocab)
 
 	p.findPrefix("embeddings.word_embeddings.weight", "bert.")
 	l := p.layer("", "")

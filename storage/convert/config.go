@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-const configName = "config.json"
+// ConfigName is the file by which a directory is known to hold a model.
+const ConfigName = "config.json"
 
 // config is config.json, as far as it is used. Sizes are checked by check.
 type config struct {
@@ -72,11 +73,11 @@ func (t *tokenIDs) UnmarshalJSON(text []byte) error {
 // readConfig reads config.json, finds the family and checks the sizes.
 func (s *source) readConfig() (*config, *family, error) {
 	var c config
-	if err := s.decode(configName, &c); err != nil {
+	if err := s.decode(ConfigName, &c); err != nil {
 		return nil, nil, err
 	}
 	if len(c.Quantised) > 0 && string(c.Quantised) != "null" {
-		return nil, nil, s.unsupported(configName, "its weights are quantised already (quantization_config); take the model in F32, F16 or BF16, or a GGUF file of it")
+		return nil, nil, s.unsupported(ConfigName, "its weights are quantised already (quantization_config); take the model in F32, F16 or BF16, or a GGUF file of it")
 	}
 	fam, err := s.family(&c)
 	if err != nil {
@@ -95,17 +96,17 @@ func (s *source) readConfig() (*config, *family, error) {
 		{"vocab_size", c.Vocab, 1, 1 << 24}, {"max_position_embeddings", c.Positions, 1, 1 << 28},
 	} {
 		if n.value < n.min || n.value > n.max {
-			return nil, nil, s.bad(configName, "%s is %d; %d to %d make sense", n.key, n.value, n.min, n.max)
+			return nil, nil, s.bad(ConfigName, "%s is %d; %d to %d make sense", n.key, n.value, n.min, n.max)
 		}
 	}
 	if c.HeadDim == 0 {
 		if c.Hidden%c.Heads != 0 {
-			return nil, nil, s.bad(configName, "hidden_size %d is no multiple of num_attention_heads %d", c.Hidden, c.Heads)
+			return nil, nil, s.bad(ConfigName, "hidden_size %d is no multiple of num_attention_heads %d", c.Hidden, c.Heads)
 		}
 		c.HeadDim = c.Hidden / c.Heads
 	}
 	if c.Heads%c.KVHeads != 0 {
-		return nil, nil, s.bad(configName, "num_attention_heads %d is no multiple of num_key_value_heads %d", c.Heads, c.KVHeads)
+		return nil, nil, s.bad(ConfigName, "num_attention_heads %d is no multiple of num_key_value_heads %d", c.Heads, c.KVHeads)
 	}
 	return &c, fam, nil
 }
@@ -113,7 +114,7 @@ func (s *source) readConfig() (*config, *family, error) {
 // positive checks a number that must be above 0 and finite.
 func (s *source) positive(key string, v float64) error {
 	if !(v > 0) || math.IsInf(v, 0) || v > math.MaxFloat32 {
-		return s.bad(configName, "%s is %v; a number above 0 is expected", key, v)
+		return s.bad(ConfigName, "%s is %v; a number above 0 is expected", key, v)
 	}
 	return nil
 }

@@ -10,9 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"hyprstream/errs"
+	"hyprstream/storage"
+	"hyprstream/storage/gguf"
 )
 
 // Plan is a model directory that has been read and checked: all that its GGUF
@@ -23,7 +24,7 @@ type Plan struct {
 	weights *weights
 	prefix  string // of the tensors' names
 
-	gguf    metadata
+	meta    gguf.Metadata
 	tensors []tensor
 }
 
@@ -62,24 +63,24 @@ func Open(dir string, allow func(path string) (string, error)) (*Plan, error) {
 	if left != "" {
 		return nil, s.unsupported(p.weights.entries[left].file, "tensor %.100s has no place in a %s model; without it the answers would be others", left, fam.title)
 	}
-	p.gguf.uint32("general.file_type", p.fileType())
-	v.write(&p.gguf)
+	p.meta.Uint32("general.file_type", p.fileType())
+	v.write(&p.meta)
 	return p, nil
 }
 
 // common adds the keys that all families have.
 func (p *Plan) common(arch string) {
 	c := p.config
-	p.gguf.string("general.architecture", arch)
-	p.gguf.string("general.type", "model")
+	p.meta.String("general.architecture", arch)
+	p.meta.String("general.type", "model")
 	if c.Name != "" {
-		p.gguf.string("general.name", filepath.Base(c.Name))
+		p.meta.String("general.name", filepath.Base(c.Name))
 	}
-	p.gguf.uint32(arch+".block_count", c.Layers)
-	p.gguf.uint32(arch+".context_length", c.Positions)
-	p.gguf.uint32(arch+".embedding_length", c.Hidden)
-	p.gguf.uint32(arch+".feed_forward_length", c.FFN)
-	p.gguf.uint32(arch+".attention.head_count", c.Heads)
+	p.meta.Uint32(arch+".block_count", c.Layers)
+	p.meta.Uint32(arch+".context_length", c.Positions)
+	p.meta.Uint32(arch+".embedding_length", c.Hidden)
+	p.meta.Uint32(arch+".feed_forward_length", c.FFN)
+	p.meta.Uint32(arch+".attention.head_count", c.Heads)
 }
 
 // findPrefix finds out whether names begin with prefix: those of a model with a
@@ -92,78 +93,97 @@ func (p *Plan) findPrefix(name, prefix string) {
 
 // fileType is llama.cpp's number for the type that most matrices have.
 func (p *Plan) fileType() int {
-	size := map[ggmlType]uint64{}
+	size := map[gguf.Type]uint64{}
 	for i := range p.tensors {
-		if t := &p.tensors[i]; len(t.shape) > 1 {
-			size[t.kind] += t.elements()
+		if t := &p.tensors[i]; len(t.Shape) > 1 {
+			size[t.Type] += t.Elements()
 		}
 	}
 	switch {
-	case size[kindBF16] > max(size[kindF16], size[kindF32]):
+	case size[gguf.BF16] > max(size[gguf.F16], size[gguf.F32]):
 		return 32
-	case size[kindF16] > size[kindF32]:
+	case size[gguf.F16] > size[gguf.F32]:
 		return 1
 	}
 	return 0
 }
 
+// header is everything in front of the weights.
+func (p *Plan) header() []byte {
+	list := make([]gguf.Tensor, len(p.tensors))
+	for i := range p.tensors {
+		list[i] = p.tensors[i].Tensor
+	}
+	return p.meta.Header(list)
+}
+
 // Bytes is the size of the GGUF file.
 func (p *Plan) Bytes() int64 {
-	n := uint64(len(p.gguf.header(p.tensors)))
+	n := uint64(len(p.header()))
 	for i := range p.tensors {
-		n += padded(p.tensors[i].bytes())
+		n += gguf.Padded(p.tensors[i].Bytes())
 	}
 	return int64(n)
+}
+
+// SourceBytes is the size of the directory's weights.
+func (p *Plan) SourceBytes() (n int64) {
+	for _, st := range p.weights.files {
+		n += st.Size()
+	}
+	return n
+}
+
+// Info is what the GGUF file will say of itself, and where want names a type,
+// about what it will be in that.
+func (p *Plan) Info(want Quantisation) (storage.FileInfo, error) {
+	info, err := storage.InspectHead(p.header(), p.Bytes())
+	if err != nil || want.Name == "" {
+		return info, err
+	}
+	info.Quantisation, info.Types = want.Name, nil
+	info.WeightBytes = want.Bytes(p.Parameters())
+	info.Bytes = int64(len(p.header())) + info.WeightBytes
+	return info, nil
 }
 
 // Parameters is the number of weights.
 func (p *Plan) Parameters() int64 {
 	n := uint64(0)
 	for i := range p.tensors {
-		n += p.tensors[i].elements()
+		n += p.tensors[i].Elements()
 	}
 	return int64(n)
 }
 
-// Write makes the GGUF file at path, which must not exist, and synchronises it.
+// Key identifies the conversion: what differs but for the weights' values has
+// another.
+func (p *Plan) Key() []byte { return append([]byte(p.source.dir+"\x00"), p.header()...) }
+
+// Write writes the GGUF file to out; the same directory gives the same bytes.
 // progress, which may be nil, hears of bytes written on the caller's goroutine.
-// After an error there is no file. Errors: DiskFull; InvalidModelFile when the
-// directory has changed since Open; the context's.
-func (p *Plan) Write(ctx context.Context, path string, progress func(done, total int64)) (err error) {
+// Errors: InvalidModelFile when the directory has changed since Open; the
+// context's; out's.
+func (p *Plan) Write(ctx context.Context, out io.Writer, progress func(done, total int64)) error {
 	if progress == nil {
 		progress = func(int64, int64) {}
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err == nil {
-		w := &writer{ctx: ctx, plan: p, out: f, progress: progress, total: p.Bytes()}
-		err = w.all()
-		if err == nil {
-			err = f.Sync()
-		}
-		err = errors.Join(err, f.Close())
-		if err != nil {
-			os.Remove(path)
-		}
-	}
+	err := (&writer{ctx: ctx, plan: p, out: out, progress: progress, total: p.Bytes()}).all()
 	var coded *errs.Error
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.As(err, &coded):
+		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.As(err, &coded):
-		return err
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return errs.Wrap(err, errs.DiskFull, op, "the converted model of %s does not fit on the disk", p.source.dir)
 	}
-	return errs.Wrap(err, errs.Internal, op, "cannot write the converted model of %s", p.source.dir)
+	return errs.Wrap(err, errs.Internal, op, "cannot convert %s", p.source.dir)
 }
 
 // writer copies the weights.
 type writer struct {
 	ctx         context.Context
 	plan        *Plan
-	out         *os.File
+	out         io.Writer
 	in          *os.File // the shard at hand
 	shard       string
 	progress    func(done, total int64)
@@ -186,7 +206,7 @@ func (w *writer) all() error {
 			w.in.Close()
 		}
 	}()
-	if err := w.write(w.plan.gguf.header(w.plan.tensors)); err != nil {
+	if err := w.write(w.plan.header()); err != nil {
 		return err
 	}
 	for i := range w.plan.tensors {
@@ -194,7 +214,7 @@ func (w *writer) all() error {
 		if err := w.tensor(t); err != nil {
 			return err
 		}
-		if pad := padded(t.bytes()) - t.bytes(); pad > 0 {
+		if pad := gguf.Padded(t.Bytes()) - t.Bytes(); pad > 0 {
 			if err := w.write(make([]byte, pad)); err != nil {
 				return err
 			}
@@ -241,19 +261,19 @@ func (w *writer) tensor(t *tensor) error {
 			return err
 		}
 	}
-	kind := kinds[t.from.dtype]
-	buf, wide := make([]byte, min(chunk, t.from.bytes)), []byte(nil)
+	kind := kinds[t.from.Type]
+	buf, wide := make([]byte, min(chunk, t.from.Bytes)), []byte(nil)
 	copied := func(offset int64, n int64) error {
 		for n > 0 {
 			part := buf[:min(n, int64(len(buf)))]
-			if _, err := w.in.ReadAt(part, t.from.offset+offset); err != nil {
+			if _, err := w.in.ReadAt(part, t.from.Offset+offset); err != nil {
 				if errors.Is(err, io.EOF) {
-					return w.plan.source.bad(t.from.file, "it ends inside tensor %s; it was shortened while it was converted", t.from.name)
+					return w.plan.source.bad(t.from.file, "it ends inside tensor %s; it was shortened while it was converted", t.from.Name)
 				}
 				return err
 			}
 			offset, n = offset+int64(len(part)), n-int64(len(part))
-			if kind != t.kind {
+			if kind != t.Type {
 				wide = slices.Grow(wide[:0], 2*len(part))[:2*len(part)]
 				widen(wide, part, kind)
 				part = wide
@@ -265,10 +285,10 @@ func (w *writer) tensor(t *tensor) error {
 		return nil
 	}
 	if t.heads == 0 {
-		return copied(0, t.from.bytes)
+		return copied(0, t.from.Bytes)
 	}
-	rows := int64(t.shape[0])
-	row := t.from.bytes / rows
+	rows := int64(t.Shape[0])
+	row := t.from.Bytes / rows
 	for i := range rows {
 		if err := copied(permuted(i, rows/int64(t.heads))*row, row); err != nil {
 			return err

@@ -5,25 +5,35 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"hyprstream/errs"
 	"hyprstream/storage"
+	"hyprstream/storage/convert/converttest"
+	"hyprstream/storage/gguf"
 )
 
 func TestConvert(t *testing.T) {
-	dir := newSample().write(t, nil)
+	dir := converttest.New().Write(t, nil)
 	p, err := Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := filepath.Join(t.TempDir(), "out.gguf")
 	var last, total int64
-	if err := p.Write(t.Context(), out, func(d, n int64) { last, total = d, n }); err != nil {
+	var a, b bytes.Buffer
+	if err := p.Write(t.Context(), &a, func(d, n int64) { last, total = d, n }); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(out, a.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	info, err := storage.Inspect(out)
@@ -33,16 +43,19 @@ func TestConvert(t *testing.T) {
 	if info.Bytes != p.Bytes() || last != total || total != p.Bytes() || int64(info.Parameters) != p.Parameters() {
 		t.Errorf("%d bytes, %d planned, progress ended at %d of %d; %d parameters, %d planned", info.Bytes, p.Bytes(), last, total, info.Parameters, p.Parameters())
 	}
-	if info.Architecture != "llama" || info.Quantisation != "F32" || info.ContextLength != 64 || info.VocabSize != tokens || info.ChatTemplate != "{{ messages }}" {
+	if before, err := p.Info(Quantisation{}); err != nil || !reflect.DeepEqual(before, info) {
+		t.Errorf("before it was made: %+v, %v", before, err)
+	}
+	if before, err := p.Info(Quantisations[2]); err != nil || before.Quantisation != "Q8_0" || before.Bytes >= info.Bytes || before.WeightBytes < 500 {
+		t.Errorf("in Q8_0: %+v, %v", before, err)
+	}
+	if info.Architecture != "llama" || info.Quantisation != "F32" || info.ContextLength != 64 || info.VocabSize != converttest.Tokens || info.ChatTemplate != "{{ messages }}" {
 		t.Errorf("%+v", info)
 	}
-	again := filepath.Join(t.TempDir(), "again.gguf")
-	if err := p.Write(t.Context(), again, nil); err != nil {
+	if err := p.Write(t.Context(), &b, nil); err != nil {
 		t.Fatal(err)
 	}
-	a, _ := os.ReadFile(out)
-	b, _ := os.ReadFile(again)
-	if !bytes.Equal(a, b) {
+	if !bytes.Equal(a.Bytes(), b.Bytes()) {
 		t.Error("converting again makes another file")
 	}
 }
@@ -61,12 +74,12 @@ func TestRowsAreReordered(t *testing.T) {
 
 func TestWiden(t *testing.T) {
 	for _, c := range []struct {
-		kind ggmlType
+		kind gguf.Type
 		bits uint16
 		want float32
 	}{
-		{kindF16, 0x3c00, 1}, {kindF16, 0xc500, -5}, {kindF16, 0x0001, 5.9604645e-8}, {kindF16, 0x8000, float32(math.Copysign(0, -1))},
-		{kindF16, 0x7bff, 65504}, {kindF16, 0xfc00, float32(math.Inf(-1))}, {kindBF16, 0x3f80, 1}, {kindBF16, 0xc0a0, -5},
+		{gguf.F16, 0x3c00, 1}, {gguf.F16, 0xc500, -5}, {gguf.F16, 0x0001, 5.9604645e-8}, {gguf.F16, 0x8000, float32(math.Copysign(0, -1))},
+		{gguf.F16, 0x7bff, 65504}, {gguf.F16, 0xfc00, float32(math.Inf(-1))}, {gguf.BF16, 0x3f80, 1}, {gguf.BF16, 0xc0a0, -5},
 	} {
 		out := make([]byte, 4)
 		widen(out, binary.LittleEndian.AppendUint16(nil, c.bits), c.kind)
@@ -76,15 +89,14 @@ func TestWiden(t *testing.T) {
 	}
 }
 
-func TestWriteLeavesNothingBehind(t *testing.T) {
-	dir := newSample().write(t, nil)
+func TestWriteStops(t *testing.T) {
+	dir := converttest.New().Write(t, nil)
 	p, err := Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := filepath.Join(t.TempDir(), "out.gguf")
 	ctx, cancel := context.WithCancel(t.Context())
-	err = p.Write(ctx, out, func(done, _ int64) {
+	err = p.Write(ctx, io.Discard, func(done, _ int64) {
 		if done > 0 {
 			cancel()
 		}
@@ -92,19 +104,45 @@ func TestWriteLeavesNothingBehind(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "model.safetensors"), newSample().shard()[:900], 0o600); err != nil {
+	if err := p.Write(t.Context(), full{}, nil); !errors.Is(err, errFull) {
+		t.Errorf("full: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "model.safetensors"), converttest.New().Shard()[:900], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Write(t.Context(), out, nil); errs.CodeOf(err) != errs.InvalidModelFile || !strings.Contains(err.Error(), "changed while it was converted") {
+	if err := p.Write(t.Context(), io.Discard, nil); errs.CodeOf(err) != errs.InvalidModelFile || !strings.Contains(err.Error(), "changed while it was converted") {
 		t.Errorf("changed: %v", err)
 	}
-	if _, err := os.Stat(out); !os.IsNotExist(err) {
-		t.Errorf("a file is left: %v", err)
+}
+
+type full struct{}
+
+var errFull = errs.New(errs.DiskFull, "", "full")
+
+func (full) Write([]byte) (int, error) { return 0, errFull }
+
+// Another directory, and another configuration of one, are another conversion.
+func TestKey(t *testing.T) {
+	keys := map[string]bool{}
+	for _, theta := range []float64{10000, 20000} {
+		s := converttest.New()
+		s.Config["rope_theta"] = theta
+		dir := s.Write(t, nil)
+		for range 2 {
+			p, err := Open(dir, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys[string(p.Key())] = true
+		}
+	}
+	if len(keys) != 2 {
+		t.Errorf("%d keys", len(keys))
 	}
 }
 
 func TestFilesOutsideAreAskedFor(t *testing.T) {
-	dir := newSample().write(t, nil)
+	dir := converttest.New().Write(t, nil)
 	_, err := Open(dir, func(path string) (string, error) {
 		if strings.HasSuffix(path, "model.safetensors") {
 			return "", errs.New(errs.PermissionDenied, "", "not %s", path)
@@ -118,15 +156,15 @@ func TestFilesOutsideAreAskedFor(t *testing.T) {
 
 // TestBadDirectories spoils a sound directory in one way each.
 func TestBadDirectories(t *testing.T) {
-	set := func(f func(s *sample)) func(*sample) map[string][]byte {
-		return func(s *sample) map[string][]byte { f(s); return nil }
+	set := func(f func(s *converttest.Sample)) func(*converttest.Sample) map[string][]byte {
+		return func(s *converttest.Sample) map[string][]byte { f(s); return nil }
 	}
-	files := func(m map[string][]byte) func(*sample) map[string][]byte {
-		return func(*sample) map[string][]byte { return m }
+	files := func(m map[string][]byte) func(*converttest.Sample) map[string][]byte {
+		return func(*converttest.Sample) map[string][]byte { return m }
 	}
 	index := `{"weight_map":{"model.norm.weight":"a.safetensors"}}`
 	for name, c := range map[string]struct {
-		spoil func(*sample) map[string][]byte
+		spoil func(*converttest.Sample) map[string][]byte
 		code  errs.Code
 		want  []string
 	}{
@@ -138,33 +176,39 @@ func TestBadDirectories(t *testing.T) {
 		"config text":   {files(map[string][]byte{"config.json": []byte("<html>")}), errs.InvalidModelFile, []string{"config.json"}},
 		"no tokenizer":  {files(map[string][]byte{"tokenizer.json": nil}), errs.InvalidModelFile, []string{"no tokenizer"}},
 		"pieces":        {files(map[string][]byte{"tokenizer.model": []byte("\xff\xff\xff")}), errs.InvalidModelFile, []string{"tokenizer.model"}},
-		"truncated":     {files(map[string][]byte{"model.safetensors": newSample().shard()[:900]}), errs.InvalidModelFile, []string{"model.safetensors", "truncated"}},
+		"truncated":     {files(map[string][]byte{"model.safetensors": converttest.New().Shard()[:900]}), errs.InvalidModelFile, []string{"model.safetensors", "truncated"}},
 		"missing shard": {files(map[string][]byte{"model.safetensors.index.json": []byte(index)}), errs.InvalidModelFile, []string{"a.safetensors", "incomplete"}},
-		"shard lacks": {files(map[string][]byte{"model.safetensors.index.json": []byte(index), "a.safetensors": newSample().shard("lm_head.weight")}),
+		"shard lacks": {files(map[string][]byte{"model.safetensors.index.json": []byte(index), "a.safetensors": converttest.New().Shard("lm_head.weight")}),
 			errs.InvalidModelFile, []string{"a.safetensors", "model.norm.weight"}},
 		"shard elsewhere": {files(map[string][]byte{"model.safetensors.index.json": []byte(`{"weight_map":{"a":"../a.safetensors"}}`)}), errs.InvalidModelFile, []string{"../a.safetensors"}},
-		"family":          {set(func(s *sample) { s.config["architectures"] = []string{"MambaForCausalLM"} }), errs.Unsupported, []string{"MambaForCausalLM", "BERT", "Llama", "Qwen3"}},
-		"no family":       {set(func(s *sample) { delete(s.config, "architectures") }), errs.InvalidModelFile, []string{"does not name"}},
-		"sizes":           {set(func(s *sample) { s.config["num_hidden_layers"] = 1 << 30 }), errs.InvalidModelFile, []string{"num_hidden_layers"}},
-		"heads":           {set(func(s *sample) { s.config["num_attention_heads"] = 3 }), errs.InvalidModelFile, []string{"num_attention_heads 3"}},
-		"quantised":       {set(func(s *sample) { s.config["quantization_config"] = map[string]any{"bits": 4} }), errs.Unsupported, []string{"quantised already"}},
-		"rope":            {set(func(s *sample) { s.config["rope_scaling"] = map[string]any{"type": "dynamic"} }), errs.Unsupported, []string{"dynamic"}},
-		"activation":      {set(func(s *sample) { s.config["hidden_act"] = "relu" }), errs.Unsupported, []string{"relu"}},
-		"shape":           {set(func(s *sample) { s.tensors["model.layers.0.mlp.up_proj.weight"] = []int{ffn, width + 1} }), errs.InvalidModelFile, []string{"up_proj", "[12 9]", "[12 8]"}},
-		"missing tensor":  {set(func(s *sample) { delete(s.tensors, "model.layers.0.mlp.up_proj.weight") }), errs.InvalidModelFile, []string{"lacks tensor model.layers.0.mlp.up_proj.weight"}},
-		"more tensors":    {set(func(s *sample) { s.tensors["model.layers.0.self_attn.q_norm.weight"] = []int{4} }), errs.Unsupported, []string{"q_norm", "no place"}},
-		"dtype":           {set(func(s *sample) { s.dtype = "I16" }), errs.Unsupported, []string{"I16", "BF16"}},
-		"pre-tokenizer":   {set(func(s *sample) { s.tokenizer["pre_tokenizer"] = map[string]any{"type": "Metaspace"} }), errs.Unsupported, []string{"Metaspace"}},
-		"unigram":         {set(func(s *sample) { s.tokenizer["model"] = map[string]any{"type": "Unigram", "vocab": []any{}} }), errs.Unsupported, []string{"Unigram"}},
-		"merge":           {set(func(s *sample) { s.tokenizer["model"].(map[string]any)["merges"] = []string{"abc"} }), errs.InvalidModelFile, []string{"merge 0"}},
-		"token id":        {set(func(s *sample) { s.tokenizer["model"].(map[string]any)["vocab"].(map[string]any)["a"] = 999 }), errs.InvalidModelFile, []string{`"a"`, "999"}},
-		"same id":         {set(func(s *sample) { s.tokenizer["model"].(map[string]any)["vocab"].(map[string]any)["a"] = 1 }), errs.InvalidModelFile, []string{"same id 1"}},
-		"special token":   {set(func(s *sample) { s.settings["eos_token"] = "<end>" }), errs.InvalidModelFile, []string{"<end>"}},
+		"family":          {set(func(s *converttest.Sample) { s.Config["architectures"] = []string{"MambaForCausalLM"} }), errs.Unsupported, []string{"MambaForCausalLM", "BERT", "Llama", "Qwen3"}},
+		"no family":       {set(func(s *converttest.Sample) { delete(s.Config, "architectures") }), errs.InvalidModelFile, []string{"does not name"}},
+		"sizes":           {set(func(s *converttest.Sample) { s.Config["num_hidden_layers"] = 1 << 30 }), errs.InvalidModelFile, []string{"num_hidden_layers"}},
+		"heads":           {set(func(s *converttest.Sample) { s.Config["num_attention_heads"] = 3 }), errs.InvalidModelFile, []string{"num_attention_heads 3"}},
+		"quantised":       {set(func(s *converttest.Sample) { s.Config["quantization_config"] = map[string]any{"bits": 4} }), errs.Unsupported, []string{"quantised already"}},
+		"rope":            {set(func(s *converttest.Sample) { s.Config["rope_scaling"] = map[string]any{"type": "dynamic"} }), errs.Unsupported, []string{"dynamic"}},
+		"activation":      {set(func(s *converttest.Sample) { s.Config["hidden_act"] = "relu" }), errs.Unsupported, []string{"relu"}},
+		"shape": {set(func(s *converttest.Sample) {
+			s.Tensors["model.layers.0.mlp.up_proj.weight"] = []int{converttest.FFN, converttest.Width + 1}
+		}), errs.InvalidModelFile, []string{"up_proj", "[12 9]", "[12 8]"}},
+		"missing tensor": {set(func(s *converttest.Sample) { delete(s.Tensors, "model.layers.0.mlp.up_proj.weight") }), errs.InvalidModelFile, []string{"lacks tensor model.layers.0.mlp.up_proj.weight"}},
+		"more tensors":   {set(func(s *converttest.Sample) { s.Tensors["model.layers.0.self_attn.q_norm.weight"] = []int{4} }), errs.Unsupported, []string{"q_norm", "no place"}},
+		"dtype":          {set(func(s *converttest.Sample) { s.Dtype = "I16" }), errs.Unsupported, []string{"I16", "BF16"}},
+		"pre-tokenizer":  {set(func(s *converttest.Sample) { s.Tokenizer["pre_tokenizer"] = map[string]any{"type": "Metaspace"} }), errs.Unsupported, []string{"Metaspace"}},
+		"unigram": {set(func(s *converttest.Sample) {
+			s.Tokenizer["model"] = map[string]any{"type": "Unigram", "vocab": []any{}}
+		}), errs.Unsupported, []string{"Unigram"}},
+		"merge": {set(func(s *converttest.Sample) { s.Tokenizer["model"].(map[string]any)["merges"] = []string{"abc"} }), errs.InvalidModelFile, []string{"merge 0"}},
+		"token id": {set(func(s *converttest.Sample) {
+			s.Tokenizer["model"].(map[string]any)["vocab"].(map[string]any)["a"] = 999
+		}), errs.InvalidModelFile, []string{`"a"`, "999"}},
+		"same id":       {set(func(s *converttest.Sample) { s.Tokenizer["model"].(map[string]any)["vocab"].(map[string]any)["a"] = 1 }), errs.InvalidModelFile, []string{"same id 1"}},
+		"special token": {set(func(s *converttest.Sample) { s.Settings["eos_token"] = "<end>" }), errs.InvalidModelFile, []string{"<end>"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSample()
+			s := converttest.New()
 			more := c.spoil(s)
-			_, err := Open(s.write(t, more), nil)
+			_, err := Open(s.Write(t, more), nil)
 			if errs.CodeOf(err) != c.code {
 				t.Fatalf("%v: %v, want %v", errs.CodeOf(err), err, c.code)
 			}
@@ -177,43 +221,49 @@ func TestBadDirectories(t *testing.T) {
 	}
 }
 
-// TestBadHeaders are files that claim what is not so.
-func TestBadHeaders(t *testing.T) {
-	for want, file := range map[string][]byte{
-		"too few":             {1, 2, 3},
-		"more than the":       binary.LittleEndian.AppendUint64(nil, 1<<62),
-		"is truncated":        append(binary.LittleEndian.AppendUint64(nil, 4000), '{', '}'),
-		"no JSON object":      header(`[]`, 0),
-		"EOF":                 header(`{"a":`, 0),
-		"goes on behind":      header(`{}{}`, 0),
-		"no UTF-8":            header("{\"\xff\":1}", 0),
-		"two tensors":         header(`{"a":`+one("U8", "[1]", 0, 1)+`,"a":`+one("U8", "[1]", 1, 2)+`}`, 2),
-		"unknown type":        header(`{"a":`+one("F7", "[1]", 0, 1)+`}`, 1),
-		"impossible shape":    header(`{"a":`+one("F32", "[4294967296,4294967296]", 0, 4)+`}`, 4),
-		"cannot unmarshal":    header(`{"a":`+one("F32", "[-1]", 0, 4)+`}`, 4),
-		"data_offsets [4 0]":  header(`{"a":`+one("F32", "[1]", 4, 0)+`}`, 4),
-		"needs 8 bytes":       header(`{"a":`+one("F32", "[2]", 0, 4)+`}`, 4),
-		"ends at byte":        header(`{"a":`+one("U8", "[9]", 0, 9)+`}`, 8),
-		"overlap":             header(`{"a":`+one("U8", "[2]", 0, 2)+`,"b":`+one("U8", "[2]", 1, 3)+`}`, 3),
-		"where 2 is expected": header(`{"a":`+one("U8", "[2]", 0, 2)+`,"b":`+one("U8", "[2]", 3, 5)+`}`, 5),
-		"follow the last":     header(`{"a":`+one("U8", "[2]", 0, 2)+`}`, 5),
+// Kinds of tokenizer.model that llama.cpp would read otherwise: a sound one with
+// fields put behind it, of which the last counts.
+func TestPieces(t *testing.T) {
+	sound, err := os.ReadFile("../../testdata/pieces/llama.model")
+	if err != nil {
+		t.Fatal(err)
+	}
+	field := func(part, n protowire.Number, value uint64) []byte {
+		inner := protowire.AppendVarint(protowire.AppendTag(nil, n, protowire.VarintType), value)
+		return protowire.AppendBytes(protowire.AppendTag(nil, part, protowire.BytesType), inner)
+	}
+	table := protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), []byte{1, 2, 3})
+	piece := func(text string, kind uint64) []byte {
+		inner := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), text)
+		inner = protowire.AppendVarint(protowire.AppendTag(inner, 3, protowire.VarintType), kind)
+		return protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), inner)
+	}
+	for name, c := range map[string]struct {
+		more []byte
+		code errs.Code
+		want string
+	}{
+		"sound":         {nil, "", ""},
+		"unigram":       {field(2, 3, 1), errs.Unsupported, "SentencePiece model of type 1"},
+		"table":         {protowire.AppendBytes(protowire.AppendTag(nil, 3, protowire.BytesType), table), errs.Unsupported, "it normalises texts"},
+		"squeezed":      {field(3, 4, 1), errs.Unsupported, "remove_extra_whitespaces"},
+		"not escaped":   {field(3, 5, 0), errs.Unsupported, "U+2581"},
+		"suffix":        {field(2, 24, 1), errs.Unsupported, "U+2581"},
+		"a byte more":   {piece("<0x41>", 6), errs.Unsupported, "257 tokens of bytes"},
+		"found whole":   {piece("<|turn|>", 4), errs.Unsupported, `"<|turn|>"`},
+		"without space": {append(field(3, 3, 0), piece("<|turn|>", 4)...), "", ""},
+		"strange piece": {piece("x", 9), errs.InvalidModelFile, "makes no sense"},
+		"no end":        {[]byte{0x0a, 0x7f}, errs.InvalidModelFile, "tokenizer.model"},
 	} {
-		_, err := parseShard(bytes.NewReader(file), int64(len(file)))
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", want, err)
+		s := converttest.New()
+		s.Config["vocab_size"] = 400
+		s.Tensors["model.embed_tokens.weight"][0], s.Tensors["lm_head.weight"][0] = 400, 400
+		p, err := Open(s.Write(t, map[string][]byte{"tokenizer.model": append(bytes.Clone(sound), c.more...), "tokenizer_config.json": nil}), nil)
+		if errs.CodeOf(err) != c.code || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil && !bytes.Contains(p.header(), []byte("tokenizer.ggml.bos_token_id\x04\x00\x00\x00\x01\x00\x00\x00")) {
+			t.Errorf("%s: the file's own bos token is not taken", name)
 		}
 	}
-}
-
-func FuzzParseShard(f *testing.F) {
-	f.Add(newSample().shard())
-	f.Add(header(`{"a":`+one("U8", "[2]", 0, 2)+`}`, 2))
-	f.Fuzz(func(t *testing.T, file []byte) {
-		list, err := parseShard(bytes.NewReader(file), int64(len(file)))
-		for _, e := range list {
-			if err == nil && (e.offset < 8 || e.bytes < 0 || e.offset+e.bytes > int64(len(file))) {
-				t.Fatalf("%+v lies outside of %d bytes", e, len(file))
-			}
-		}
-	})
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"hyprstream/errs"
+	"hyprstream/storage/gguf"
 )
 
 // family is a kind of model that can be converted.
@@ -34,17 +35,15 @@ func (s *source) family(c *config) (*family, error) {
 	}
 	is := strings.Join(c.Architectures, ", ")
 	if is == "" {
-		return nil, s.bad(configName, "it does not name the model's architecture; %s can be converted", strings.Join(known, ", "))
+		return nil, s.bad(ConfigName, "it does not name the model's architecture; %s can be converted", strings.Join(known, ", "))
 	}
-	return nil, s.unsupported(configName, "the architecture %.100s cannot be converted; %s can. For others take a GGUF file, or make one with llama.cpp's convert_hf_to_gguf.py",
+	return nil, s.unsupported(ConfigName, "the architecture %.100s cannot be converted; %s can. For others take a GGUF file, or make one with llama.cpp's convert_hf_to_gguf.py",
 		is, strings.Join(known, ", "))
 }
 
 // tensor is one of the GGUF file to come.
 type tensor struct {
-	name  string
-	shape []uint64 // rows first; GGUF has them the other way round
-	kind  ggmlType
+	gguf.Tensor
 	from  *entry    // where its values are; nil: data
 	heads int       // of a projection whose rows are reordered, see permuted
 	data  []float32 // values made here
@@ -91,19 +90,19 @@ func (l *layer) add(from, out string, heads int, optional bool, shape []int) {
 	for i, d := range shape {
 		want[i] = uint64(d)
 	}
-	if !slices.Equal(e.shape, want) {
-		l.err = l.p.source.bad(e.file, "tensor %s has the shape %v, by %s it is %v", e.name, e.shape, configName, want)
+	if !slices.Equal(e.Shape, want) {
+		l.err = l.p.source.bad(e.file, "tensor %s has the shape %v, by %s it is %v", e.Name, e.Shape, ConfigName, want)
 		return
 	}
-	kind, ok := kinds[e.dtype]
+	kind, ok := kinds[e.Type]
 	if !ok {
-		l.err = l.p.source.unsupported(e.file, "tensor %s is of type %s; F32, F16 and BF16 can be converted", e.name, e.dtype)
+		l.err = l.p.source.unsupported(e.file, "tensor %s is of type %s; F32, F16 and BF16 can be converted", e.Name, e.Type)
 		return
 	}
 	if len(shape) == 1 || out == "position_embd.weight" || out == "token_types.weight" {
-		kind = kindF32 // llama.cpp adds them to values of that type
+		kind = gguf.F32 // llama.cpp adds them to values of that type
 	}
-	l.p.tensors = append(l.p.tensors, tensor{name: l.out + out, shape: want, kind: kind, from: e, heads: heads})
+	l.p.tensors = append(l.p.tensors, tensor{Tensor: gguf.Tensor{Name: l.out + out, Shape: want, Type: kind}, from: e, heads: heads})
 }
 
 // spellings are the names a tensor may have: old BERT files call the weights of

@@ -3,6 +3,8 @@ package convert
 import (
 	"fmt"
 	"math"
+
+	"hyprstream/storage/gguf"
 )
 
 // planLlama makes a decoder whose query and key rows llama.cpp wants reordered.
@@ -11,7 +13,7 @@ func planLlama(p *Plan) error { return planDecoder(p, "llama", true) }
 // planQwen3 makes the same with norms of queries and keys, and rows as they are.
 func planQwen3(p *Plan) error {
 	if p.config.UseWindow {
-		return p.source.unsupported(configName, "use_sliding_window cannot be converted")
+		return p.source.unsupported(ConfigName, "use_sliding_window cannot be converted")
 	}
 	return planDecoder(p, "qwen3", false)
 }
@@ -20,9 +22,9 @@ func planDecoder(p *Plan, arch string, reorder bool) error {
 	c := p.config
 	switch {
 	case c.Activation != "silu":
-		return p.source.unsupported(configName, "hidden_act %.40q cannot be converted; silu can", c.Activation)
+		return p.source.unsupported(ConfigName, "hidden_act %.40q cannot be converted; silu can", c.Activation)
 	case c.HeadDim%2 != 0:
-		return p.source.bad(configName, "head_dim %d is odd", c.HeadDim)
+		return p.source.bad(ConfigName, "head_dim %d is odd", c.HeadDim)
 	}
 	if err := p.source.positive("rms_norm_eps", c.RMSEps); err != nil {
 		return err
@@ -33,14 +35,14 @@ func planDecoder(p *Plan, arch string, reorder bool) error {
 	}
 	p.common(arch)
 	if pooling != 0 {
-		p.gguf.uint32(arch+".pooling_type", pooling)
+		p.meta.Uint32(arch+".pooling_type", pooling)
 	}
-	p.gguf.uint32(arch+".attention.head_count_kv", c.KVHeads)
-	p.gguf.uint32(arch+".attention.key_length", c.HeadDim)
-	p.gguf.uint32(arch+".attention.value_length", c.HeadDim)
-	p.gguf.float32(arch+".attention.layer_norm_rms_epsilon", c.RMSEps)
-	p.gguf.uint32(arch+".vocab_size", c.Vocab)
-	p.gguf.uint32(arch+".rope.dimension_count", c.HeadDim)
+	p.meta.Uint32(arch+".attention.head_count_kv", c.KVHeads)
+	p.meta.Uint32(arch+".attention.key_length", c.HeadDim)
+	p.meta.Uint32(arch+".attention.value_length", c.HeadDim)
+	p.meta.Float32(arch+".attention.layer_norm_rms_epsilon", c.RMSEps)
+	p.meta.Uint32(arch+".vocab_size", c.Vocab)
+	p.meta.Uint32(arch+".rope.dimension_count", c.HeadDim)
 	if err := p.rope(arch); err != nil {
 		return err
 	}
@@ -115,7 +117,7 @@ func (p *Plan) rope(arch string) error {
 	if err := p.source.positive("rope_theta", theta); err != nil {
 		return err
 	}
-	p.gguf.float32(arch+".rope.freq_base", theta)
+	p.meta.Float32(arch+".rope.freq_base", theta)
 	kind := r.Type
 	if kind == "" {
 		kind = r.OldType
@@ -127,22 +129,22 @@ func (p *Plan) rope(arch string) error {
 		if err := p.source.positive("rope_scaling's factor", r.Factor); err != nil {
 			return err
 		}
-		p.gguf.string(arch+".rope.scaling.type", kind)
-		p.gguf.float32(arch+".rope.scaling.factor", r.Factor)
+		p.meta.String(arch+".rope.scaling.type", kind)
+		p.meta.Float32(arch+".rope.scaling.factor", r.Factor)
 		if kind == "yarn" {
 			if r.Attention != nil || r.BetaFast != nil || r.BetaSlow != nil || r.Scale != nil {
-				return p.source.unsupported(configName, "rope_scaling of type yarn cannot be converted with attention_factor, beta_fast, beta_slow or mscale")
+				return p.source.unsupported(ConfigName, "rope_scaling of type yarn cannot be converted with attention_factor, beta_fast, beta_slow or mscale")
 			}
 			if r.Original < 1 || r.Original > 1<<28 {
-				return p.source.bad(configName, "rope_scaling's original_max_position_embeddings is %v", r.Original)
+				return p.source.bad(ConfigName, "rope_scaling's original_max_position_embeddings is %v", r.Original)
 			}
-			p.gguf.uint32(arch+".rope.scaling.original_context_length", int(r.Original))
+			p.meta.Uint32(arch+".rope.scaling.original_context_length", int(r.Original))
 		}
 		return nil
 	case "llama3":
 		return p.llama3(r, theta)
 	}
-	return p.source.unsupported(configName, "rope_scaling of type %.40q cannot be converted; linear, yarn and llama3 can", kind)
+	return p.source.unsupported(ConfigName, "rope_scaling of type %.40q cannot be converted; linear, yarn and llama3 can", kind)
 }
 
 // llama3 adds the factors by which Llama 3.1 and later slow down the rotation of
@@ -156,7 +158,7 @@ func (p *Plan) llama3(r *rope, theta float64) error {
 		}
 	}
 	if r.HighFactor <= r.LowFactor {
-		return p.source.bad(configName, "rope_scaling's high_freq_factor %v is not above low_freq_factor %v", r.HighFactor, r.LowFactor)
+		return p.source.bad(ConfigName, "rope_scaling's high_freq_factor %v is not above low_freq_factor %v", r.HighFactor, r.LowFactor)
 	}
 	dim := p.config.HeadDim
 	factors := make([]float32, dim/2)
@@ -173,6 +175,6 @@ func (p *Plan) llama3(r *rope, theta float64) error {
 			factors[i] = float32(1 / ((1-blend)/r.Factor + blend))
 		}
 	}
-	p.tensors = append(p.tensors, tensor{name: "rope_freqs.weight", shape: []uint64{uint64(dim / 2)}, kind: kindF32, data: factors})
+	p.tensors = append(p.tensors, tensor{Tensor: gguf.Tensor{Name: "rope_freqs.weight", Shape: []uint64{uint64(dim / 2)}, Type: gguf.F32}, data: factors})
 	return nil
 }

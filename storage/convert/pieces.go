@@ -15,42 +15,35 @@ func (s *source) readPieces(c *config) (*vocabulary, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &vocabulary{model: "llama", special: map[string]int{}, flags: map[string]bool{"bos_token": true, "space_prefix": true}, scores: []float32{}}
-	kind := uint64(1) // of the model, when the file does not say: unigram
+	v := &vocabulary{model: "llama", special: map[string]int{}, flags: map[string]bool{"bos_token": true}, scores: []float32{}}
+	spec := newPieceSpec()
 	err = fields(raw, func(n protowire.Number, val []byte, num uint64) error {
 		switch n {
 		case 1: // a piece
 			return v.addPiece(val)
 		case 2: // how it was trained
-			return fields(val, func(n protowire.Number, _ []byte, num uint64) error {
-				if n == 3 {
-					kind = num
-				}
-				return nil
-			})
+			return fields(val, spec.trainer)
 		case 3: // how text is prepared
-			return fields(val, func(n protowire.Number, _ []byte, num uint64) error {
-				if n == 3 {
-					v.flags["space_prefix"] = num != 0
-				}
-				return nil
-			})
+			return fields(val, spec.normalizer)
 		}
 		return nil
 	})
 	switch {
 	case err != nil:
 		return nil, s.bad(pieceName, "%v", err)
-	case kind != 2:
-		return nil, s.unsupported(pieceName, "it is a SentencePiece model of type %d; BPE (2) can be converted", kind)
 	case len(v.tokens) == 0:
 		return nil, s.bad(pieceName, "it has no tokens")
 	}
+	if err := spec.check(s, v); err != nil {
+		return nil, err
+	}
+	v.flags["space_prefix"] = spec.prefix
+	v.usual = spec.ids
 	if err := s.addLater(v, c); err != nil {
 		return nil, err
 	}
 	if len(v.tokens) > c.Vocab {
-		return nil, s.bad(pieceName, "it has %d tokens, the model %d (vocab_size in %s)", len(v.tokens), c.Vocab, configName)
+		return nil, s.bad(pieceName, "it has %d tokens, the model %d (vocab_size in %s)", len(v.tokens), c.Vocab, ConfigName)
 	}
 	return v, nil
 }
@@ -109,7 +102,7 @@ func (s *source) addLater(v *vocabulary, c *config) error {
 	}
 	for id, a := range set.Added {
 		if id < 0 || id >= c.Vocab {
-			return s.bad(settingsName, "the added token %.60q has the id %d, but the model has %d tokens (vocab_size in %s)", a.Content, id, c.Vocab, configName)
+			return s.bad(settingsName, "the added token %.60q has the id %d, but the model has %d tokens (vocab_size in %s)", a.Content, id, c.Vocab, ConfigName)
 		}
 		for len(v.tokens) <= id {
 			v.tokens, v.scores, v.types = append(v.tokens, padToken(len(v.tokens))), append(v.scores, -1e4), append(v.types, tokenUnused)

@@ -14,6 +14,9 @@ type Quantisation struct {
 	Bits  float64 // of a weight in a large model, at most
 }
 
+// Bytes is about how many bytes weights of the type take.
+func (q Quantisation) Bytes(parameters int64) int64 { return int64(float64(parameters) * q.Bits / 8) }
+
 // Quantisations are the types that CREATE MODEL … WITH (quantize = …) makes.
 // Those that need measured importances of weights are not among them.
 var Quantisations = []Quantisation{

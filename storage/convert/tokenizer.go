@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"hyprstream/errs"
+	"hyprstream/storage/gguf"
 )
 
 const (
@@ -34,6 +35,7 @@ type vocabulary struct {
 	merges []string  // of "gpt2" only
 
 	special   map[string]int // by GGUF's name: "bos", "eos", …
+	usual     map[string]int // those that count where nothing else is said
 	flags     map[string]bool
 	normalise map[string]bool // of "bert" only
 	template  string
@@ -129,9 +131,14 @@ func (v *vocabulary) setSpecial(s *source, file string, set *settings, c *config
 			continue
 		}
 		if list[0] < 0 || list[0] >= len(v.tokens) {
-			return s.bad(configName, "its %s token %d is not one of the %d tokens", name, list[0], len(v.tokens))
+			return s.bad(ConfigName, "its %s token %d is not one of the %d tokens", name, list[0], len(v.tokens))
 		}
 		v.special[name] = list[0]
+	}
+	for name, id := range v.usual {
+		if _, done := v.special[name]; !done && id >= 0 && id < len(v.tokens) {
+			v.special[name] = id
+		}
 	}
 	if v.model == "bert" {
 		cls, ok := v.special["cls"]
@@ -174,29 +181,29 @@ func (s *source) chatTemplate(set *settings) (string, error) {
 }
 
 // write adds the vocabulary's keys.
-func (v *vocabulary) write(m *metadata) {
-	m.string("tokenizer.ggml.model", v.model)
+func (v *vocabulary) write(m *gguf.Metadata) {
+	m.String("tokenizer.ggml.model", v.model)
 	if v.pre != "" {
-		m.string("tokenizer.ggml.pre", v.pre)
+		m.String("tokenizer.ggml.pre", v.pre)
 	}
-	m.strings("tokenizer.ggml.tokens", v.tokens)
-	m.int32s("tokenizer.ggml.token_type", v.types)
+	m.Strings("tokenizer.ggml.tokens", v.tokens)
+	m.Int32s("tokenizer.ggml.token_type", v.types)
 	if v.scores != nil {
-		m.float32s("tokenizer.ggml.scores", v.scores)
+		m.Float32s("tokenizer.ggml.scores", v.scores)
 	}
 	if v.merges != nil {
-		m.strings("tokenizer.ggml.merges", v.merges)
+		m.Strings("tokenizer.ggml.merges", v.merges)
 	}
 	for _, name := range sorted(v.special) {
-		m.uint32("tokenizer.ggml."+name+"_token_id", v.special[name])
+		m.Uint32("tokenizer.ggml."+name+"_token_id", v.special[name])
 	}
 	for _, name := range sorted(v.flags) {
-		m.bool("tokenizer.ggml.add_"+name, v.flags[name])
+		m.Bool("tokenizer.ggml.add_"+name, v.flags[name])
 	}
 	for _, name := range sorted(v.normalise) {
-		m.bool("tokenizer.ggml.normalizer."+name, v.normalise[name])
+		m.Bool("tokenizer.ggml.normalizer."+name, v.normalise[name])
 	}
 	if v.template != "" {
-		m.string("tokenizer.chat_template", v.template)
+		m.String("tokenizer.chat_template", v.template)
 	}
 }

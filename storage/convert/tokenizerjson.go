@@ -140,7 +140,7 @@ func (s *source) listTokens(t *tokenizerJSON, c *config) (*vocabulary, error) {
 	for _, text := range slices.Sorted(maps.Keys(vocab)) {
 		id := vocab[text]
 		if id < 0 || id >= c.Vocab {
-			return nil, s.bad(tokenizerName, "token %.60q has the id %d, but the model has %d tokens (vocab_size in %s)", text, id, c.Vocab, configName)
+			return nil, s.bad(tokenizerName, "token %.60q has the id %d, but the model has %d tokens (vocab_size in %s)", text, id, c.Vocab, ConfigName)
 		}
 		for len(v.tokens) <= id {
 			v.tokens = append(v.tokens, "")

@@ -6,12 +6,20 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"hyprstream/storage/safetensors"
 )
 
 const (
 	indexName  = "model.safetensors.index.json"
 	singleName = "model.safetensors"
 )
+
+// entry is one tensor of the directory.
+type entry struct {
+	safetensors.Tensor
+	file string // name in the directory
+}
 
 // weights are the tensors of all files of a model.
 type weights struct {
@@ -38,13 +46,31 @@ func (s *source) readWeights() (*weights, error) {
 		}
 		w.files[name] = st
 		for i := range list {
-			if other, twice := w.entries[list[i].name]; twice {
-				return nil, s.bad(name, "tensor %.100q is in %s as well", list[i].name, other.file)
+			if other, twice := w.entries[list[i].Name]; twice {
+				return nil, s.bad(name, "tensor %.100q is in %s as well", list[i].Name, other.file)
 			}
-			w.entries[list[i].name] = &list[i]
+			w.entries[list[i].Name] = &list[i]
 		}
 	}
 	return w, nil
+}
+
+// readShard reads and checks the header of one file.
+func (s *source) readShard(name string) ([]entry, fs.FileInfo, error) {
+	f, st, err := s.open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	list, err := safetensors.Read(f, st.Size())
+	if err != nil {
+		return nil, nil, s.bad(name, "%v", err)
+	}
+	out := make([]entry, len(list))
+	for i, t := range list {
+		out[i] = entry{t, name}
+	}
+	return out, st, nil
 }
 
 // readIndexed takes each tensor from the file that the index says.
@@ -75,7 +101,7 @@ func (w *weights) readIndexed(s *source) error {
 			w.files[file] = st
 			shards[file] = map[string]*entry{}
 			for i := range list {
-				shards[file][list[i].name] = &list[i]
+				shards[file][list[i].Name] = &list[i]
 			}
 		}
 		e := shards[file][tensor]

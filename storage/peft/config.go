@@ -22,6 +22,7 @@ type config struct {
 	RankPattern  patterns `json:"rank_pattern"`
 	AlphaPattern patterns `json:"alpha_pattern"`
 	Bias         string   `json:"bias"`
+	BaseModel    string   `json:"base_model_name_or_path"`
 	BaseSHA256   string   `json:"base_sha256"` // not PEFT's: the GGUF file it was trained on
 
 	raw map[string]json.RawMessage

@@ -2,7 +2,9 @@ package peft
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math"
@@ -12,12 +14,14 @@ import (
 
 	"hyprstream/errs"
 	"hyprstream/storage"
+	"hyprstream/storage/gguf"
+	"hyprstream/storage/safetensors"
 )
 
 const (
 	op = "peft"
-	// Files of an adapter's directory.
-	configName  = "adapter_config.json"
+	// ConfigName is the file by which a directory is known to hold an adapter.
+	ConfigName  = "adapter_config.json"
 	tensorsName = "adapter_model.safetensors"
 	pickleName  = "adapter_model.bin"
 
@@ -37,7 +41,7 @@ func Find(dir string, allow func(path string) (string, error)) (*Dir, error) {
 	for _, f := range []struct {
 		name string
 		to   *string
-	}{{configName, &d.config}, {tensorsName, &d.tensors}} {
+	}{{ConfigName, &d.config}, {tensorsName, &d.tensors}} {
 		path := filepath.Join(dir, f.name)
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			return nil, d.lacks(f.name)
@@ -64,37 +68,28 @@ func (d *Dir) lacks(name string) error {
 // the model), each naming the file and the tensor; ctx's; w's.
 func (d *Dir) Convert(ctx context.Context, base storage.Base, w io.Writer) error {
 	if !slices.Contains(architectures, base.Architecture) {
-		return errs.New(errs.Unsupported, op, "PEFT adapters for models of architecture %q cannot be converted; they can for %v", base.Architecture, architectures)
+		return otherArchitecture(base)
 	}
-	text, err := readSmall(d.config)
+	x, err := d.open()
 	if err != nil {
 		return err
 	}
-	c, err := readConfig(d.config, text)
-	if err != nil {
-		return err
-	}
-	f, err := os.Open(d.tensors)
-	if err != nil {
-		return errs.Wrap(err, errs.InvalidModelFile, op, "cannot read %s", d.tensors)
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil || !st.Mode().IsRegular() {
-		return errs.New(errs.InvalidModelFile, op, "%s is not a regular file", d.tensors)
-	}
-	t, err := openTensors(f, st.Size())
-	if err != nil {
-		return errs.Wrap(err, errs.InvalidModelFile, op, "%s is not usable", d.tensors)
-	}
-	pairs, err := match(t, c, base)
+	defer x.file.Close()
+	pairs, err := match(x.tensors, x.config, base)
 	if err == nil {
-		err = write(ctx, w, t, c, base, pairs)
+		err = write(ctx, w, x.file, x.config, base, pairs)
+	}
+	if err == nil {
+		err = x.unchanged()
 	}
 	if err != nil && ctx.Err() == nil {
 		return errs.Wrap(err, codeOf(err), op, "%s", d.tensors)
 	}
 	return err
+}
+
+func otherArchitecture(base storage.Base) error {
+	return errs.New(errs.Unsupported, op, "PEFT adapters for models of architecture %q cannot be converted; they can for %v", base.Architecture, architectures)
 }
 
 // codeOf is an error's own code; what comes without one is of a damaged file.
@@ -106,54 +101,78 @@ func codeOf(err error) errs.Code {
 	return errs.InvalidModelFile
 }
 
-func readSmall(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, errs.Wrap(err, errs.InvalidModelFile, op, "cannot read %s", path)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	if err != nil || len(text) > maxConfig {
-		return nil, errs.New(errs.InvalidModelFile, op, "%s is not a readable file of %d bytes at most", path, maxConfig)
-	}
-	return text, nil
+// out is a tensor of the GGUF file and how its numbers come about.
+type out struct {
+	gguf.Tensor
+	from   *safetensors.Tensor
+	factor float64
+	heads  int // by which rows are reordered, 0 for not at all
 }
 
-// write writes the pairs. llama.cpp multiplies by alpha over the rank; what a
-// module's own factor is beyond that goes into its B.
-func write(ctx context.Context, w io.Writer, f *file, c *config, base storage.Base, pairs []*pair) error {
-	entries := make([]entry, 0, 2*len(pairs))
+// outputs are the tensors of the pairs. llama.cpp multiplies by alpha over the
+// rank; what a module's own factor is beyond that goes into its B.
+func outputs(c *config, base storage.Base, pairs []*pair) (list []out) {
 	for _, p := range pairs {
-		a, b := p.a.Shape, p.b.Shape
-		entries = append(entries,
-			entry{p.tensor + ".lora_a", [2]uint64{a[1], a[0]}, func() ([]float32, error) {
-				if err := ctx.Err(); err != nil {
-					return nil, err
-				}
-				return f.read(*p.a)
-			}},
-			entry{p.tensor + ".lora_b", [2]uint64{b[1], b[0]}, func() ([]float32, error) {
-				data, err := f.read(*p.b)
-				if err != nil {
-					return nil, err
-				}
-				if k := p.scale * float64(a[0]) / c.Alpha; k != 1 {
-					for i := range data {
-						data[i] = float32(float64(data[i]) * k)
-						if math.IsInf(float64(data[i]), 0) {
-							return nil, errors.New("its tensor " + p.b.name + " times its alpha is beyond any number")
-						}
-					}
-				}
-				if n := heads(base, p.tensor); n > 0 {
-					data = reorder(data, int(b[1]), n)
-				}
-				return data, nil
-			}})
+		k := p.scale * float64(p.a.Shape[0]) / c.Alpha
+		list = append(list,
+			out{gguf.Tensor{Name: p.tensor + ".lora_a", Shape: p.a.Shape, Type: gguf.F32}, p.a, 1, 0},
+			out{gguf.Tensor{Name: p.tensor + ".lora_b", Shape: p.b.Shape, Type: gguf.F32}, p.b, k, heads(base, p.tensor)})
 	}
-	texts := [][2]string{{"general.architecture", base.Architecture}, {"general.type", storage.KindAdapter}, {"adapter.type", "lora"}}
+	return list
+}
+
+func (o *out) values(f io.ReaderAt) ([]float32, error) {
+	data, err := o.from.Floats(f)
+	if err != nil {
+		return nil, err
+	}
+	if o.factor != 1 {
+		for i := range data {
+			data[i] = float32(float64(data[i]) * o.factor)
+			if math.IsInf(float64(data[i]), 0) {
+				return nil, fmt.Errorf("tensor %.100q times its alpha is beyond any number", o.from.Name)
+			}
+		}
+	}
+	if o.heads > 0 {
+		data = reorder(data, int(o.Shape[1]), o.heads)
+	}
+	return data, nil
+}
+
+// write writes the pairs, with values from f.
+func write(ctx context.Context, w io.Writer, f io.ReaderAt, c *config, base storage.Base, pairs []*pair) error {
+	var meta gguf.Metadata
+	meta.String("general.architecture", base.Architecture)
+	meta.String("general.type", storage.KindAdapter)
+	meta.String("adapter.type", "lora")
 	if c.BaseSHA256 != "" {
-		texts = append(texts, [2]string{storage.BaseDigestKey, c.BaseSHA256})
+		meta.String(storage.BaseDigestKey, c.BaseSHA256)
 	}
-	return writeGGUF(w, texts, float32(c.Alpha), entries)
+	meta.Float32("adapter.lora.alpha", c.Alpha)
+	list := outputs(c, base, pairs)
+	heads := make([]gguf.Tensor, len(list))
+	for i := range list {
+		heads[i] = list[i].Tensor
+	}
+	if _, err := w.Write(meta.Header(heads)); err != nil {
+		return err
+	}
+	for i := range list {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		data, err := list[i].values(f)
+		if err != nil {
+			return err
+		}
+		raw := make([]byte, 0, gguf.Padded(list[i].Bytes()))
+		for _, v := range data {
+			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+		}
+		if _, err := w.Write(raw[:gguf.Padded(list[i].Bytes())]); err != nil {
+			return err
+		}
+	}
+	return nil
 }

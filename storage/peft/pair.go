@@ -8,22 +8,38 @@ import (
 
 	"hyprstream/errs"
 	"hyprstream/storage"
+	"hyprstream/storage/safetensors"
 )
 
 // pair is a module's two halves.
 type pair struct {
 	module, tensor string
-	a, b           *tensor
+	a, b           *safetensors.Tensor
 	scale          float64
 }
 
-// match pairs the tensors, in the file's order, and checks each pair.
-func match(f *file, c *config, base storage.Base) ([]*pair, error) {
+// match pairs the tensors and holds each pair against the model.
+func match(tensors []safetensors.Tensor, c *config, base storage.Base) ([]*pair, error) {
+	pairs, err := pairUp(tensors, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pairs {
+		if err := p.fits(base); err != nil {
+			return nil, err
+		}
+	}
+	return pairs, nil
+}
+
+// pairUp pairs the tensors, by their names in GGUF, and holds each pair against
+// the configuration.
+func pairUp(tensors []safetensors.Tensor, c *config) ([]*pair, error) {
 	byTensor := map[string]*pair{}
 	var pairs []*pair
-	for i := range f.tensors {
-		t := &f.tensors[i]
-		module, isA, err := split(t.name)
+	for i := range tensors {
+		t := &tensors[i]
+		module, isA, err := split(t.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -42,7 +58,7 @@ func match(f *file, c *config, base storage.Base) ([]*pair, error) {
 			half = &p.a
 		}
 		if *half != nil || p.module != module {
-			return nil, fmt.Errorf("its tensors %.200q and another are both for %s", t.name, name)
+			return nil, fmt.Errorf("its tensors %.200q and another are both for %s", t.Name, name)
 		}
 		*half = t
 	}
@@ -51,15 +67,15 @@ func match(f *file, c *config, base storage.Base) ([]*pair, error) {
 	}
 	slices.SortFunc(pairs, func(a, b *pair) int { return cmp.Compare(a.tensor, b.tensor) })
 	for _, p := range pairs {
-		if err := p.check(c, base); err != nil {
+		if err := p.check(c); err != nil {
 			return nil, err
 		}
 	}
 	return pairs, nil
 }
 
-// check holds a pair against the configuration and the model.
-func (p *pair) check(c *config, base storage.Base) error {
+// check holds a pair against the configuration.
+func (p *pair) check(c *config) error {
 	full := "base_model.model." + p.module
 	switch {
 	case p.a == nil:
@@ -67,13 +83,22 @@ func (p *pair) check(c *config, base storage.Base) error {
 	case p.b == nil:
 		return fmt.Errorf("it lacks %.200q", full+".lora_B.weight")
 	case len(p.a.Shape) != 2 || len(p.b.Shape) != 2:
-		return fmt.Errorf("its tensor %.200q has shape %v; a matrix was expected", p.a.name, p.a.Shape)
+		return fmt.Errorf("its tensor %.200q has shape %v; a matrix was expected", p.a.Name, p.a.Shape)
+	}
+	if err := errors.Join(p.a.CheckFloats(), p.b.CheckFloats()); err != nil {
+		return err
 	}
 	rank, scale := c.of(p.module)
 	if uint64(rank) != p.a.Shape[0] {
-		return fmt.Errorf("its tensor %.200q has shape %v, rank %d, and %s says %d", p.a.name, p.a.Shape, p.a.Shape[0], configName, rank)
+		return fmt.Errorf("its tensor %.200q has shape %v, rank %d, and %s says %d", p.a.Name, p.a.Shape, p.a.Shape[0], ConfigName, rank)
 	}
 	p.scale = scale
+	return nil
+}
+
+// fits holds a pair against the model.
+func (p *pair) fits(base storage.Base) error {
+	full := "base_model.model." + p.module
 	err := base.Fits(storage.Pair{Tensor: p.tensor, Name: full, A: []uint64{p.a.Shape[1], p.a.Shape[0]}, B: []uint64{p.b.Shape[1], p.b.Shape[0]}})
 	if err != nil {
 		return err
@@ -82,7 +107,7 @@ func (p *pair) check(c *config, base storage.Base) error {
 		return errs.New(errs.Unsupported, "", "the model has not one number of attention heads for all blocks, by which queries and keys are reordered")
 	}
 	if n := heads(base, p.tensor); n > 0 && p.b.Shape[0]%uint64(2*n) != 0 {
-		return errs.New(errs.InvalidArgument, "", "%.200q has %d rows, which %d heads do not divide", p.b.name, p.b.Shape[0], n)
+		return errs.New(errs.InvalidArgument, "", "%.200q has %d rows, which %d heads do not divide", p.b.Name, p.b.Shape[0], n)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"hyprstream/errs"
@@ -75,6 +76,37 @@ func TestConvert(t *testing.T) {
 		if got := math.Float32frombits(binary.LittleEndian.Uint32(tail[4*i:])); got != v {
 			t.Fatalf("value %d is %v, not %v", i, got, v)
 		}
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	dir := pefttest.Save(t, pefttest.Config(4, 8, map[string]any{"use_rslora": true}), pefttest.Tiny(1))
+	d, err := Find(dir, anywhere)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := d.Describe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := d.Convert(t.Context(), tinyBase(t), &out); err != nil {
+		t.Fatal(err)
+	}
+	if got.BaseModel != "tiny" || got.Rank != 4 || !slices.Equal(got.Ranks, []int{4}) || got.Alpha != 8 || !got.RankStable || got.Tensors != 12 ||
+		!slices.Equal(got.Types, []storage.TypeShare{{Type: "F32", Tensors: 12, Bytes: 4 * 2 * (3*4*64 + 4*(64+32+32))}}) || !slices.Equal(got.Targets, []string{"attn_k", "attn_q", "attn_v"}) || got.Parameters != 2*(3*4*64+4*(64+32+32)) {
+		t.Errorf("%+v", got)
+	}
+	if head := int64(out.Len()) - got.ConvertedBytes; head < 100 || head > 2000 {
+		t.Errorf("%d bytes converted, %d expected", out.Len(), got.ConvertedBytes)
+	}
+	if err := d.Check(tinyBase(t)); err != nil {
+		t.Error(err)
+	}
+	other := tinyBase(t)
+	delete(other.Tensors, "blk.1.attn_q.weight")
+	if err := d.Check(other); errs.CodeOf(err) != errs.InvalidArgument || !strings.Contains(err.Error(), "blk.1.attn_q.weight") {
+		t.Error(err)
 	}
 }
 
@@ -231,59 +263,44 @@ func TestReorder(t *testing.T) {
 	}
 }
 
-func TestHalf(t *testing.T) {
-	for bits, want := range map[uint16]float32{0: 0, 0x3c00: 1, 0xc000: -2, 0x7bff: 65504, 1: 5.9604644775390625e-08, 0x3555: 0.333251953125, 0x0400: 6.103515625e-05} {
-		if got := half(bits); got != want {
-			t.Errorf("%#x: %v", bits, got)
-		}
+// A damaged file, and one that changes meanwhile, become no adapter.
+func TestDamaged(t *testing.T) {
+	base := tinyBase(t)
+	dir := pefttest.Save(t, pefttest.Config(4, 8, nil), pefttest.Tiny(1))
+	path := filepath.Join(dir, tensorsName)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if !math.IsInf(float64(half(0xfc00)), -1) || !math.IsNaN(float64(half(0x7e00))) {
-		t.Error("not finite")
+	d, err := Find(dir, anywhere)
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-// FuzzTensors: a damaged file is an error, and nothing is read beyond it.
-func FuzzTensors(f *testing.F) {
-	t := &testing.T{}
-	whole := pefttest.Encode(t, pefttest.Tiny(1))
-	f.Add(whole)
-	f.Add(whole[:len(whole)-1])
-	f.Add(whole[:100])
-	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"))
-	f.Add([]byte(`P` + strings.Repeat("\x00", 7) + `{"x":{"dtype":"F16","shape":[18446744073709551615,2],"data_offsets":[0,4]}}    abcd`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		x, err := openTensors(bytes.NewReader(data), int64(len(data)))
-		if err != nil {
-			return
-		}
-		for _, one := range x.tensors {
-			if v, err := x.read(one); err != nil && errors.Is(err, io.EOF) || len(v)*int(typeBytes[one.Type]) > len(data) {
-				t.Errorf("%q: %d values, %v", one.name, len(v), err)
-			}
+	wrote := writes(func([]byte) {
+		if err := os.WriteFile(path, whole[:len(whole)-1], 0o600); err != nil {
+			t.Error(err)
 		}
 	})
+	if err := d.Convert(t.Context(), base, wrote); errs.CodeOf(err) != errs.InvalidModelFile || !strings.Contains(err.Error(), "ends at byte") && !strings.Contains(err.Error(), "changed while") {
+		t.Error("changed meanwhile:", err)
+	}
+	if err := d.Convert(t.Context(), base, io.Discard); errs.CodeOf(err) != errs.InvalidModelFile || !strings.Contains(err.Error(), path+" is not usable: it is truncated") {
+		t.Error("cut off:", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Convert(t.Context(), base, io.Discard); errs.CodeOf(err) != errs.InvalidModelFile || !strings.Contains(err.Error(), "not a regular file") {
+		t.Error("a pipe:", err)
+	}
 }
 
-func TestDamaged(t *testing.T) {
-	whole := pefttest.Encode(t, pefttest.Tiny(1))
-	long := slices.Clone(whole)
-	binary.LittleEndian.PutUint64(long, 1<<40)
-	head := func(s string) []byte {
-		return append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(s))), s...), "12345678"...)
-	}
-	for name, c := range map[string]struct {
-		data []byte
-		want string
-	}{
-		"empty": {nil, "lacks its header"}, "cut": {whole[:len(whole)-1], "cut off"}, "long header": {long, "its header would be"},
-		"no JSON": {head("[1]"), "not JSON"}, "type": {head(`{"x":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}`), `of type "I64"`},
-		"shape":    {head(`{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,8]}}`), "4 bytes, and 8 are given"},
-		"overflow": {head(`{"x":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}}`), "impossible shape"},
-		"reversed": {head(`{"x":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}`), "lies outside"},
-		"overlap":  {head(`{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"y":{"dtype":"F16","shape":[2],"data_offsets":[2,6]}}`), "overlaps"},
-	} {
-		if _, err := openTensors(bytes.NewReader(c.data), int64(len(c.data))); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
+type writes func(p []byte)
+
+func (w writes) Write(p []byte) (int, error) {
+	w(p)
+	return len(p), nil
 }

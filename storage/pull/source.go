@@ -42,6 +42,9 @@ var (
 
 const forms = "hf://ORG/REPO, hf://ORG/REPO/FILE, oci://REGISTRY/NAME:TAG and https://HOST/FILE"
 
+// SHA256 is the digest that the caller named with the URL, "" for none.
+func (s Source) SHA256() string { return s.sha }
+
 // IsURL says whether what follows FROM is a URL and no path.
 func IsURL(text string) bool { return urlForm.MatchString(text) }
 

@@ -58,25 +58,30 @@ func Tiny(seed uint64) map[string]Tensor {
 func Save(t *testing.T, config map[string]any, tensors map[string]Tensor) string {
 	t.Helper()
 	dir := t.TempDir()
-	text, err := json.Marshal(config)
-	if err != nil {
+	if err := SaveIn(dir, config, tensors); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "adapter_config.json"), text)
-	write(t, filepath.Join(dir, "adapter_model.safetensors"), Encode(t, tensors))
 	return dir
 }
 
-func write(t *testing.T, path string, data []byte) {
-	t.Helper()
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
+// SaveIn is Save into a directory that is there.
+func SaveIn(dir string, config map[string]any, tensors map[string]Tensor) error {
+	text, err := json.Marshal(config)
+	if err != nil {
+		return err
 	}
+	data, err := encode(tensors)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "adapter_config.json"), text, 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "adapter_model.safetensors"), data, 0o600)
 }
 
-// Encode is a SafeTensors file of these tensors.
-func Encode(t *testing.T, tensors map[string]Tensor) []byte {
-	t.Helper()
+// encode is a SafeTensors file of these tensors.
+func encode(tensors map[string]Tensor) ([]byte, error) {
 	head, data := map[string]any{"__metadata__": map[string]string{"format": "pt"}}, []byte{}
 	for _, name := range slices.Sorted(maps.Keys(tensors)) {
 		x := tensors[name]
@@ -87,9 +92,6 @@ func Encode(t *testing.T, tensors map[string]Tensor) []byte {
 		head[name] = map[string]any{"dtype": "F32", "shape": x.Shape, "data_offsets": []int{begin, len(data)}}
 	}
 	text, err := json.Marshal(head)
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := binary.LittleEndian.AppendUint64(nil, uint64(len(text)))
-	return append(append(out, text...), data...)
+	return append(append(out, text...), data...), err
 }

@@ -1,5 +1,3 @@
-// Package pulltest serves repositories as Hugging Face's hub does: the API that
-// lists them, and the files. It is for tests.
 package pulltest
 
 import (

@@ -1,0 +1,2 @@
+// Package converttest writes model directories for tests.
+package converttest

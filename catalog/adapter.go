@@ -86,6 +86,9 @@ func (s *Statements) importAdapter(ctx context.Context, v *Adapter, path string,
 }
 
 func (s *Statements) adapterFile(ctx context.Context, path string, base storage.Base) (storage.Blob, storage.FileInfo, error) {
+	if source, err := pull.Parse(path); err == nil && source.Repository() {
+		return s.adapterRepository(ctx, source, base)
+	}
 	if pull.IsURL(path) {
 		return s.importFile(ctx, path, storage.KindAdapter)
 	}
@@ -96,7 +99,12 @@ func (s *Statements) adapterFile(ctx context.Context, path string, base storage.
 	if st, err := os.Stat(real); err != nil || !st.IsDir() {
 		return s.importFile(ctx, path, storage.KindAdapter)
 	}
-	dir, err := peft.Find(real, s.Allow)
+	return s.adapterDir(ctx, real, base)
+}
+
+// adapterDir converts a directory of PEFT's.
+func (s *Statements) adapterDir(ctx context.Context, path string, base storage.Base) (storage.Blob, storage.FileInfo, error) {
+	dir, err := peft.Find(path, s.reader(path))
 	if err != nil {
 		return storage.Blob{}, storage.FileInfo{}, err
 	}

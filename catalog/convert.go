@@ -29,6 +29,9 @@ func (s *Statements) importModel(ctx context.Context, path, quantize string) (ou
 			return out, err
 		}
 	}
+	if source, err := pull.Parse(path); err == nil && source.Repository() {
+		return s.importRepository(ctx, source, quantize, want)
+	}
 	real, isDir := "", false
 	if !pull.IsURL(path) {
 		if real, err = s.Allow(path); err != nil {
@@ -39,7 +42,7 @@ func (s *Statements) importModel(ctx context.Context, path, quantize string) (ou
 	}
 	switch {
 	case isDir:
-		return s.importDir(ctx, real, want)
+		return s.importDir(ctx, real, path, want)
 	case quantize == "":
 		out.blob, out.info, err = s.importFile(ctx, path, storage.KindModel)
 		return out, err
@@ -49,15 +52,15 @@ func (s *Statements) importModel(ctx context.Context, path, quantize string) (ou
 	return s.quantiseFile(ctx, real, want)
 }
 
-// importDir converts a directory.
-func (s *Statements) importDir(ctx context.Context, dir string, want convert.Quantisation) (out imported, err error) {
-	plan, err := convert.Open(dir, s.Allow)
+// importDir converts a directory, which errors call name.
+func (s *Statements) importDir(ctx context.Context, dir, name string, want convert.Quantisation) (out imported, err error) {
+	plan, err := convert.Open(dir, s.reader(dir))
 	if err != nil {
 		return out, err
 	}
-	what, more, share := "converting "+dir, int64(0), 1.0
+	what, more, share := "converting "+name, int64(0), 1.0
 	if want.Name != "" {
-		what, more, share = "converting and quantising "+dir, want.Bytes(plan.Parameters()), 0.4
+		what, more, share = "converting and quantising "+name, want.Bytes(plan.Parameters()), 0.4
 	}
 	part, err := s.Files.Part(plan.Key(), what)
 	if err != nil {
@@ -74,7 +77,7 @@ func (s *Statements) importDir(ctx context.Context, dir string, want convert.Qua
 	if err != nil {
 		return out, err
 	}
-	if out.info, err = inspectMade(part.Path(), dir); err != nil {
+	if out.info, err = inspectMade(part.Path(), name); err != nil {
 		return out, err
 	}
 	if want.Name == "" {
@@ -82,7 +85,7 @@ func (s *Statements) importDir(ctx context.Context, dir string, want convert.Qua
 		return out, err
 	}
 	out.origin = sha
-	out.blob, out.info, err = s.quantise(ctx, part.Path(), dir, out.info, want, share)
+	out.blob, out.info, err = s.quantise(ctx, part.Path(), name, out.info, want, share)
 	return out, err
 }
 

@@ -8,9 +8,12 @@ import (
 	"hyprstream/storage/pull"
 )
 
-// Pulls fetches files by URL; pull.Puller is one.
+// Pulls fetches files and repositories by URL; pull.Puller is one.
 type Pulls interface {
 	Pull(ctx context.Context, s pull.Source, adapter bool, progress func(done, total int64)) (*pull.File, error)
+	List(ctx context.Context, s pull.Source) (*pull.Repository, error)
+	Folder(r *pull.Repository) *pull.Folder
+	Owns(path string) bool // of a Folder's directory
 }
 
 // importURL pulls a file and moves it into the store. The caller holds s.files

@@ -28,6 +28,9 @@ const (
 	maxConfig = 4 << 20 // bytes
 )
 
+// Files are what is read of a directory.
+var Files = []string{ConfigName, tensorsName}
+
 // Dir is an adapter's directory, looked at.
 type Dir struct {
 	path, config, tensors string

@@ -31,10 +31,11 @@ func (a *app) adapterLoad() *cobra.Command {
 		Short: "Import a LoRA adapter for a model",
 		Long: `Import a LoRA adapter for a model: a GGUF file, by its path or URL, or a directory as
 PEFT saves it, with adapter_config.json and adapter_model.safetensors, which is
-converted. The model's memory is not touched: requests name the adapters they
+converted; hf://ORG/REPO names such a one on Hugging Face. The model's memory is not touched: requests name the adapters they
 want, and may scale them ('polite:0.5').`,
 		Example: `  hyprstream adapter load polite.gguf --model gemma-3-270m --name polite
   hyprstream adapter load ./checkpoint-500 --model gemma-3-270m --name polite
+  hyprstream adapter load hf://org/polite-lora --model gemma-3-270m --name polite
   hyprstream chat "Where are my shoes?" --adapter polite`,
 		Args: args(1, 1, "the path or URL of one adapter file, or a directory (quote a path with spaces)"),
 		RunE: func(cmd *cobra.Command, args []string) error {

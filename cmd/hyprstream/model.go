@@ -55,9 +55,9 @@ type loadFlags struct {
 
 const modelLoadHelp = `Import a GGUF file, or a directory of SafeTensors, into the data directory and load it.
 
-A URL is pulled first: hf://ORG/REPO/FILE (Hugging Face), oci://REGISTRY/NAME:TAG
-(Docker's and Ollama's models) or https://HOST/FILE. An interrupted pull goes on
-when it is repeated.
+A URL is pulled first: hf://ORG/REPO/FILE (Hugging Face), hf://ORG/REPO (all of a
+repository that is needed), oci://REGISTRY/NAME:TAG (Docker's and Ollama's models) or
+https://HOST/FILE. An interrupted pull goes on when it is repeated.
 
 A directory has config.json, *.safetensors and tokenizer.json or tokenizer.model;
 it is converted. BERT, Llama and Qwen3 models can be. --with quantize=Q8_0 (or
@@ -81,6 +81,7 @@ func (a *app) modelLoad() *cobra.Command {
   hyprstream model load "/my models/qwen.gguf" --name qwen --with context_length=8192 --with slots=8
   hyprstream model load ./Qwen3-0.6B --with quantize=Q8_0
   hyprstream model load hf://ggml-org/gemma-3-270m-it-GGUF/gemma-3-270m-it-Q8_0.gguf
+  hyprstream model load hf://Qwen/Qwen3-0.6B --with quantize=Q8_0
   hyprstream model load oci://docker.io/ai/smollm2:latest --name smollm2`,
 		Args: args(1, 1, "the path or URL of one model file, or a directory (quote a path with spaces)"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -17,6 +17,7 @@ import (
 	"hyprstream/cmd/hyprstream/internal/client"
 	"hyprstream/storage/convert/converttest"
 	"hyprstream/storage/peft/pefttest"
+	"hyprstream/storage/pull/pulltest"
 )
 
 // TestMain lets the test binary be `hyprstream` in scripts, and the worker
@@ -47,6 +48,7 @@ func TestScripts(t *testing.T) {
 			"cert":  cert,
 			"ready": ready,
 			"web":   web,
+			"hub":   hub,
 			"post":  post,
 
 			"safetensors": safetensors,
@@ -80,6 +82,22 @@ func web(ts *testscript.TestScript, _ bool, args []string) {
 	srv := httptest.NewServer(http.FileServer(http.Dir(args[0])))
 	ts.Defer(srv.Close)
 	ts.Setenv("WEB", srv.URL)
+}
+
+// hub serves the directories ORG/REPO below a directory as Hugging Face does, and
+// sets HF_ENDPOINT.
+func hub(ts *testscript.TestScript, _ bool, args []string) {
+	h := &pulltest.Hub{}
+	repos, err := filepath.Glob(ts.MkAbs(args[0]) + "/*/*")
+	ts.Check(err)
+	for _, dir := range repos {
+		files, err := pulltest.Read(dir)
+		ts.Check(err)
+		h.Push(filepath.Base(filepath.Dir(dir))+"/"+filepath.Base(dir), files)
+	}
+	srv := httptest.NewServer(h)
+	ts.Defer(srv.Close)
+	ts.Setenv("HF_ENDPOINT", srv.URL)
 }
 
 // ready waits for the server of the data directory and sets FLIGHT and HTTP.

@@ -100,7 +100,15 @@ func (s *Statements) adapterFile(ctx context.Context, path string, base storage.
 	if err != nil {
 		return storage.Blob{}, storage.FileInfo{}, err
 	}
-	return s.Files.Make(func(w io.Writer) error { return dir.Convert(ctx, base, w) })
+	about, err := dir.Describe()
+	if err != nil {
+		return storage.Blob{}, storage.FileInfo{}, err
+	}
+	what := "converting " + real
+	if err := s.Files.Room(what, about.ConvertedBytes); err != nil {
+		return storage.Blob{}, storage.FileInfo{}, err
+	}
+	return s.Files.Make(what, func(w io.Writer) error { return dir.Convert(ctx, base, w, fractions(progressOf(ctx))) })
 }
 
 // fitAdapters checks that a model that takes another's place fits the adapters

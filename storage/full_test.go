@@ -55,7 +55,7 @@ func limited() {
 			}
 		})
 	case "make":
-		blob, _, err = s.Make(func(w io.Writer) error {
+		blob, _, err = s.Make("making "+path, func(w io.Writer) error {
 			f, err := os.Open(path)
 			if err != nil {
 				return err
@@ -87,6 +87,9 @@ func TestFullDisk(t *testing.T) {
 				if !strings.Contains(said, part) {
 					t.Errorf("%q is not in %s", part, said)
 				}
+			}
+			if how == "make" && !strings.Contains(said, "making "+path) {
+				t.Error(said)
 			}
 			if how == "import" && !(strings.Contains(said, "importing "+path) && strings.Contains(said, "5 MB or more are needed")) {
 				t.Error(said)

@@ -99,16 +99,24 @@ func (s *Statements) adapterFile(ctx context.Context, path string, base storage.
 	if st, err := os.Stat(real); err != nil || !st.IsDir() {
 		return s.importFile(ctx, path, storage.KindAdapter)
 	}
-	return s.adapterDir(ctx, real, base)
+	return s.adapterDir(ctx, real, path, base)
 }
 
-// adapterDir converts a directory of PEFT's.
-func (s *Statements) adapterDir(ctx context.Context, path string, base storage.Base) (storage.Blob, storage.FileInfo, error) {
+// adapterDir converts a directory of PEFT's, which errors call name.
+func (s *Statements) adapterDir(ctx context.Context, path, name string, base storage.Base) (storage.Blob, storage.FileInfo, error) {
 	dir, err := peft.Find(path, s.reader(path))
 	if err != nil {
 		return storage.Blob{}, storage.FileInfo{}, err
 	}
-	return s.Files.Make(func(w io.Writer) error { return dir.Convert(ctx, base, w) })
+	about, err := dir.Describe()
+	if err != nil {
+		return storage.Blob{}, storage.FileInfo{}, err
+	}
+	what := "converting " + name
+	if err := s.Files.Room(what, about.ConvertedBytes); err != nil {
+		return storage.Blob{}, storage.FileInfo{}, err
+	}
+	return s.Files.Make(what, func(w io.Writer) error { return dir.Convert(ctx, base, w, fractions(progressOf(ctx))) })
 }
 
 // fitAdapters checks that a model that takes another's place fits the adapters

@@ -136,6 +136,28 @@ func TestDirectoryChanges(t *testing.T) {
 	}
 }
 
+// A directory that is converted already is not converted a second time beside that.
+func TestConvertTwiceAtOnce(t *testing.T) {
+	dir, model := t.TempDir(), big(t)
+	s, _ := start(t, dir)
+	tried := false
+	ctx := WithProgress(t.Context(), func(f float64) {
+		if f > 0.5 && !tried {
+			tried = true
+			if _, err := s.Run(t.Context(), "CREATE MODEL other FROM '"+model+"'"); errs.CodeOf(err) != errs.AlreadyExists || !strings.Contains(err.Error(), "converting "+model+" is being done already; wait") {
+				t.Error(err)
+			}
+		}
+	})
+	if _, err := s.Run(ctx, "CREATE MODEL m FROM '"+model+"'"); err != nil || !tried {
+		t.Fatal(err)
+	}
+	run(t, s, "CREATE MODEL other FROM '"+model+"'")
+	if names := left(t, dir); len(names) != 1 {
+		t.Error(names)
+	}
+}
+
 // What is dropped while another model is imported goes when that has ended.
 func TestDropDuringAnImport(t *testing.T) {
 	dir := t.TempDir()

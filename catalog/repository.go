@@ -39,7 +39,7 @@ func (s *Statements) adapterRepository(ctx context.Context, source pull.Source, 
 		return s.importFile(ctx, file, storage.KindAdapter)
 	}
 	defer func() { endFolder(folder, err) }()
-	blob, info, err = s.adapterDir(ctx, folder.Dir, base)
+	blob, info, err = s.adapterDir(WithProgress(ctx, between(ctx, pullShare, 1)), folder.Dir, source.String(), base)
 	return blob, info, unusable(source, folder.Dir, err)
 }
 

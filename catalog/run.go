@@ -18,7 +18,7 @@ import (
 // Files is where imported files lie; storage.Store is one.
 type Files interface {
 	Import(ctx context.Context, path string, progress func(done, total int64)) (storage.Blob, error)
-	Make(write func(w io.Writer) error) (storage.Blob, storage.FileInfo, error)
+	Make(what string, write func(w io.Writer) error) (storage.Blob, storage.FileInfo, error)
 	Adopt(path, sha string) (storage.Blob, error)
 	Digests() ([]string, error)
 	Remove(sha string) error

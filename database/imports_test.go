@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -267,5 +270,40 @@ func TestImportProgress(t *testing.T) {
 	info, err := storage.Inspect(sql(t, s, "SELECT path FROM ai.models WHERE name = 'm'"))
 	if err != nil || info.Quantisation != "Q4_K_M" {
 		t.Error(info.Quantisation, err)
+	}
+}
+
+// A pulled file that is to be quantised is not pulled again when the server is
+// killed in the quantisation.
+func TestKilledAfterAPull(t *testing.T) {
+	model := converttest.Sized(1, 1024, 2048).Write(t, nil)
+	gguf := filepath.Join(t.TempDir(), "m.gguf")
+	write(t, model, gguf)
+	var mu sync.Mutex
+	var asked []string
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		asked = append(asked, r.Header.Get("Range"))
+		mu.Unlock()
+		w.Header().Set("ETag", `"one"`)
+		http.ServeFile(w, r, gguf)
+	}))
+	defer web.Close()
+	dir := t.TempDir()
+	create := "CREATE MODEL m FROM '" + web.URL + "/m.gguf' WITH (quantize = 'Q4_K_M')"
+	child(t, order{Dir: dir, SQL: create, KillAt: 0.6})
+	before := len(asked)
+	if said := child(t, order{Dir: dir, SQL: create}); said != "<nil>" {
+		t.Fatal(said)
+	}
+	st, err := os.Stat(gguf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := fmt.Sprintf("bytes=%d-%d", st.Size()-1, st.Size()-1); len(asked) != before+1 || asked[before] != last {
+		t.Errorf("asked for %q, wanted %s at the end", asked, last)
+	}
+	if blobs, downloads := inStore(t, dir, "*"), inStore(t, dir, "downloads/*"); blobs != 2 || downloads != 0 {
+		t.Errorf("%d files, %d downloads", blobs, downloads)
 	}
 }

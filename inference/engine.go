@@ -73,7 +73,6 @@ type Engine struct {
 	pins      map[string]bool      // by name: what Pin and Unpin said, over the registry's word
 	reserved  int64                // bytes, of loads in progress and running processes
 	changed   chan struct{}        // closed and replaced when a lease, a load or a process ends
-	adapters  map[string]bool      // digests of adapters already verified
 }
 
 // New makes an engine with no model loaded. Close it.
@@ -90,7 +89,7 @@ func New(cfg Config) *Engine {
 	e := &Engine{
 		cfg: cfg, log: cfg.Logger,
 		residents: map[string]*resident{}, running: map[*live]struct{}{},
-		pins: map[string]bool{}, adapters: map[string]bool{}, changed: make(chan struct{}),
+		pins: map[string]bool{}, changed: make(chan struct{}),
 	}
 	e.base, e.stop = context.WithCancel(context.Background())
 	if cfg.IdleTimeout > 0 {

@@ -173,7 +173,7 @@ func TestAdapters(t *testing.T) {
 	for _, sha := range verified {
 		count[sha]++
 	}
-	if count["p"] != 1 || count["t"] != 1 || count["a"] != 1 {
+	if count["p"] != 2 || count["t"] != 1 || count["a"] != 1 { // an adapter for each scale that it is used with
 		t.Errorf("verified %v", verified)
 	}
 	if h.specs[0].SHA256 != "" {

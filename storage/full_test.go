@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -47,8 +48,14 @@ func limited() {
 	switch how {
 	case "import":
 		blob, err = s.Import(context.Background(), path, nil)
+	case "killed":
+		blob, err = s.Import(context.Background(), path, func(done, total int64) {
+			if done > total/2 {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			}
+		})
 	case "make":
-		blob, _, err = s.Make(func(w io.Writer) error {
+		blob, _, err = s.Make("making "+path, func(w io.Writer) error {
 			f, err := os.Open(path)
 			if err != nil {
 				return err
@@ -81,7 +88,10 @@ func TestFullDisk(t *testing.T) {
 					t.Errorf("%q is not in %s", part, said)
 				}
 			}
-			if how == "import" && !strings.Contains(said, "importing "+path) {
+			if how == "make" && !strings.Contains(said, "making "+path) {
+				t.Error(said)
+			}
+			if how == "import" && !(strings.Contains(said, "importing "+path) && strings.Contains(said, "5 MB or more are needed")) {
 				t.Error(said)
 			}
 			if left := names(t, s); len(left) != 0 {
@@ -94,6 +104,36 @@ func TestFullDisk(t *testing.T) {
 				t.Errorf("left: %v", left)
 			}
 		})
+	}
+}
+
+// A copy whose process is killed goes on where it was.
+func TestKilledImport(t *testing.T) {
+	s, path, sha := open(t, 8<<20)
+	cmd := exec.Command(os.Args[0], filepath.Dir(s.dir), path, "killed")
+	cmd.Env = append(os.Environ(), limitName+"=1000000000")
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Fatal(err, string(out))
+	}
+	left := names(t, s)
+	if len(left) != 1 || !strings.HasPrefix(left[0], partialPrefix) {
+		t.Fatalf("left: %v", left)
+	}
+	begun, err := os.Stat(filepath.Join(s.dir, left[0]))
+	if err != nil || begun.Size() < 4<<20 {
+		t.Fatal(begun, err)
+	}
+	again, err := Open(filepath.Dir(s.dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	copyOnly(again)
+	blob, err := again.Import(t.Context(), path, nil)
+	if err != nil || blob.SHA256 != sha {
+		t.Fatal(blob, err)
+	}
+	if now, err := os.Stat(blob.Path); err != nil || !os.SameFile(now, begun) {
+		t.Error("another copy was begun", err)
 	}
 }
 

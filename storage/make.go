@@ -11,9 +11,10 @@ import (
 )
 
 // Make brings a GGUF file into the store that write makes, and names it by its
-// digest. It appears whole or not at all. Errors: write's; DiskFull;
+// digest. It appears whole or not at all. what is for errors: "converting
+// /adapters/x". Errors: write's; DiskFull;
 // PermissionDenied; as Inspect's where the file is not a sound one.
-func (s *Store) Make(write func(w io.Writer) error) (Blob, FileInfo, error) {
+func (s *Store) Make(what string, write func(w io.Writer) error) (Blob, FileInfo, error) {
 	const op = "storage.Make"
 	name := filepath.Join(s.dir, fmt.Sprintf("%s%d", linkPrefix, s.links.Add(1))) // Open removes it after a crash
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -29,7 +30,7 @@ func (s *Store) Make(write func(w io.Writer) error) (Blob, FileInfo, error) {
 		out.err = f.Sync()
 	}
 	if diskCode(out.err) == errs.DiskFull {
-		return Blob{}, FileInfo{}, s.Full(out.err, "converting an adapter", 0)
+		return Blob{}, FileInfo{}, s.Full(out.err, what, 0)
 	}
 	if out.err != nil {
 		return Blob{}, FileInfo{}, errs.Wrap(out.err, diskCode(out.err), op, "cannot write into %s", s.dir)

@@ -22,6 +22,7 @@ type Part struct {
 	what   string // for errors: "importing /models/x.gguf"
 	file   *os.File
 	path   string
+	size   int64 // bytes it is to have, 0: unknown
 	old    int64 // bytes that were there
 	done   int64 // bytes that are written, or were found to be there
 	differ bool  // from what was there
@@ -38,7 +39,7 @@ func (s *Store) Part(key []byte, what string) (*Part, error) {
 	for p.file == nil {
 		f, err := os.OpenFile(p.path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
-			return nil, p.failed(err, 0)
+			return nil, p.failed(err)
 		}
 		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 			f.Close()
@@ -61,6 +62,7 @@ func (p *Part) Path() string { return p.path }
 // Room checks that the part can grow to size bytes, with more beside it. The error
 // is DiskFull, which ends with remedy.
 func (p *Part) Room(size, more int64, remedy string) error {
+	p.size = size
 	return p.store.room(p.what, max(0, size-p.old)+more, remedy)
 }
 
@@ -78,7 +80,7 @@ func (p *Part) Write(b []byte) (int, error) {
 	if p.differ {
 		var err error
 		if n, err = p.file.WriteAt(b, p.done); err != nil {
-			return n, p.failed(err, int64(len(b)))
+			return n, p.failed(err)
 		}
 	}
 	p.sum.Write(b)
@@ -91,11 +93,11 @@ func (p *Part) Write(b []byte) (int, error) {
 func (p *Part) Finish() (string, error) {
 	if p.done < p.old {
 		if err := p.file.Truncate(p.done); err != nil {
-			return "", p.failed(err, 0)
+			return "", p.failed(err)
 		}
 	}
 	if err := p.file.Sync(); err != nil {
-		return "", p.failed(err, 0)
+		return "", p.failed(err)
 	}
 	return hex.EncodeToString(p.sum.Sum(nil)), nil
 }
@@ -127,9 +129,9 @@ func (p *Part) End(keep bool) {
 	p.release()
 }
 
-func (p *Part) failed(err error, need int64) error {
+func (p *Part) failed(err error) error {
 	if diskCode(err) == errs.DiskFull {
-		return p.store.Full(err, p.what, need)
+		return p.store.Full(err, p.what, p.size-p.done)
 	}
 	return errs.Wrap(err, diskCode(err), "storage.Part", "cannot write into %s", p.store.dir)
 }

@@ -49,7 +49,8 @@ func (a *app) otherSource(ctx context.Context, place client.Place, path string, 
 		if err != nil {
 			return "", err
 		}
-		path, sum = url.String(), url.SHA256()
+		path, sum = withoutDigest(url.String()), url.SHA256()
+		have.source = withoutDigest(have.source)
 	case !place.Local: // a path of the server's, which cannot be looked at from here
 	case have.sourceSHA256 == "":
 	default:
@@ -72,6 +73,12 @@ func (a *app) otherSource(ctx context.Context, place client.Place, path string, 
 		return "made from what " + have.source + " was then, and it has changed", nil
 	}
 	return "", nil
+}
+
+// withoutDigest is a URL without the digest that may be named with it.
+func withoutDigest(url string) string {
+	url, _, _ = strings.Cut(url, "#sha256=")
+	return url
 }
 
 // otherOptions says which of the KEY=VALUE given a model does not have, "" where it

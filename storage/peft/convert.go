@@ -68,8 +68,9 @@ func (d *Dir) lacks(name string) error {
 // Convert writes the adapter as a GGUF LoRA for a model. The same directory and
 // model give the same bytes. Errors: InvalidModelFile (damaged), Unsupported
 // (the adapter does what a LoRA here cannot), InvalidArgument (it does not fit
-// the model), each naming the file and the tensor; ctx's; w's.
-func (d *Dir) Convert(ctx context.Context, base storage.Base, w io.Writer) error {
+// the model), each naming the file and the tensor; ctx's; w's. progress, which may
+// be nil, hears of bytes written on the caller's goroutine.
+func (d *Dir) Convert(ctx context.Context, base storage.Base, w io.Writer, progress func(done, total int64)) error {
 	if !slices.Contains(architectures, base.Architecture) {
 		return otherArchitecture(base)
 	}
@@ -80,7 +81,7 @@ func (d *Dir) Convert(ctx context.Context, base storage.Base, w io.Writer) error
 	defer x.file.Close()
 	pairs, err := match(x.tensors, x.config, base)
 	if err == nil {
-		err = write(ctx, w, x.file, x.config, base, pairs)
+		err = write(ctx, w, x.file, x.config, base, pairs, progress)
 	}
 	if err == nil {
 		err = x.unchanged()
@@ -144,7 +145,7 @@ func (o *out) values(f io.ReaderAt) ([]float32, error) {
 }
 
 // write writes the pairs, with values from f.
-func write(ctx context.Context, w io.Writer, f io.ReaderAt, c *config, base storage.Base, pairs []*pair) error {
+func write(ctx context.Context, w io.Writer, f io.ReaderAt, c *config, base storage.Base, pairs []*pair, progress func(done, total int64)) error {
 	var meta gguf.Metadata
 	meta.String("general.architecture", base.Architecture)
 	meta.String("general.type", storage.KindAdapter)
@@ -155,8 +156,10 @@ func write(ctx context.Context, w io.Writer, f io.ReaderAt, c *config, base stor
 	meta.Float32("adapter.lora.alpha", c.Alpha)
 	list := outputs(c, base, pairs)
 	heads := make([]gguf.Tensor, len(list))
+	done, total := int64(0), int64(0)
 	for i := range list {
 		heads[i] = list[i].Tensor
+		total += int64(gguf.Padded(list[i].Bytes()))
 	}
 	if _, err := w.Write(meta.Header(heads)); err != nil {
 		return err
@@ -173,8 +176,12 @@ func write(ctx context.Context, w io.Writer, f io.ReaderAt, c *config, base stor
 		for _, v := range data {
 			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
 		}
-		if _, err := w.Write(raw[:gguf.Padded(list[i].Bytes())]); err != nil {
+		if _, err := w.Write(raw[:cap(raw)]); err != nil { // with the padding
 			return err
+		}
+		done += int64(cap(raw))
+		if progress != nil {
+			progress(done, total)
 		}
 	}
 	return nil

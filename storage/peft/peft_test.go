@@ -36,7 +36,7 @@ func convert(t *testing.T, dir string, base storage.Base) ([]byte, error) {
 		return nil, err
 	}
 	var out bytes.Buffer
-	err = d.Convert(t.Context(), base, &out)
+	err = d.Convert(t.Context(), base, &out, nil)
 	return out.Bytes(), err
 }
 
@@ -90,12 +90,16 @@ func TestDescribe(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := d.Convert(t.Context(), tinyBase(t), &out); err != nil {
+	var done, total int64
+	if err := d.Convert(t.Context(), tinyBase(t), &out, func(n, of int64) { done, total = n, of }); err != nil {
 		t.Fatal(err)
 	}
 	if got.BaseModel != "tiny" || got.Rank != 4 || !slices.Equal(got.Ranks, []int{4}) || got.Alpha != 8 || !got.RankStable || got.Tensors != 12 ||
 		!slices.Equal(got.Types, []storage.TypeShare{{Type: "F32", Tensors: 12, Bytes: 4 * 2 * (3*4*64 + 4*(64+32+32))}}) || !slices.Equal(got.Targets, []string{"attn_k", "attn_q", "attn_v"}) || got.Parameters != 2*(3*4*64+4*(64+32+32)) {
 		t.Errorf("%+v", got)
+	}
+	if done != total || total != got.ConvertedBytes {
+		t.Errorf("progress ended at %d of %d, %d expected", done, total, got.ConvertedBytes)
 	}
 	if head := int64(out.Len()) - got.ConvertedBytes; head < 100 || head > 2000 {
 		t.Errorf("%d bytes converted, %d expected", out.Len(), got.ConvertedBytes)
@@ -281,10 +285,10 @@ func TestDamaged(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if err := d.Convert(t.Context(), base, wrote); errs.CodeOf(err) != errs.InvalidModelFile || !strings.Contains(err.Error(), "ends at byte") && !strings.Contains(err.Error(), "changed while") {
+	if err := d.Convert(t.Context(), base, wrote, nil); errs.CodeOf(err) != errs.InvalidModelFile || !strings.Contains(err.Error(), "ends at byte") && !strings.Contains(err.Error(), "changed while") {
 		t.Error("changed meanwhile:", err)
 	}
-	if err := d.Convert(t.Context(), base, io.Discard); errs.CodeOf(err) != errs.InvalidModelFile || !strings.Contains(err.Error(), path+" is not usable: it is truncated") {
+	if err := d.Convert(t.Context(), base, io.Discard, nil); errs.CodeOf(err) != errs.InvalidModelFile || !strings.Contains(err.Error(), path+" is not usable: it is truncated") {
 		t.Error("cut off:", err)
 	}
 	if err := os.Remove(path); err != nil {
@@ -293,7 +297,7 @@ func TestDamaged(t *testing.T) {
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Convert(t.Context(), base, io.Discard); errs.CodeOf(err) != errs.InvalidModelFile || !strings.Contains(err.Error(), "not a regular file") {
+	if err := d.Convert(t.Context(), base, io.Discard, nil); errs.CodeOf(err) != errs.InvalidModelFile || !strings.Contains(err.Error(), "not a regular file") {
 		t.Error("a pipe:", err)
 	}
 }

@@ -267,3 +267,29 @@ func TestPieces(t *testing.T) {
 		}
 	}
 }
+
+// FuzzPieces: what is read of a tokenizer.model is no more than is in it.
+func FuzzPieces(f *testing.F) {
+	for _, name := range []string{"llama", "gemma"} {
+		sound, err := os.ReadFile("../../testdata/pieces/" + name + ".model")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(sound)
+		f.Add(sound[:200])
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		v, _, err := parsePieces(raw)
+		if err != nil {
+			return
+		}
+		if n := len(v.tokens); n == 0 || n != len(v.types) || n != len(v.scores) || 2*n > len(raw) {
+			t.Fatalf("%d tokens, %d types, %d scores of %d bytes", n, len(v.types), len(v.scores), len(raw))
+		}
+		for i, kind := range v.types {
+			if kind < tokenNormal || kind > tokenByte {
+				t.Fatalf("token %d is of type %d", i, kind)
+			}
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"unicode/utf8"
@@ -15,24 +16,9 @@ func (s *source) readPieces(c *config) (*vocabulary, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &vocabulary{model: "llama", special: map[string]int{}, flags: map[string]bool{"bos_token": true}, scores: []float32{}}
-	spec := newPieceSpec()
-	err = fields(raw, func(n protowire.Number, val []byte, num uint64) error {
-		switch n {
-		case 1: // a piece
-			return v.addPiece(val)
-		case 2: // how it was trained
-			return fields(val, spec.trainer)
-		case 3: // how text is prepared
-			return fields(val, spec.normalizer)
-		}
-		return nil
-	})
-	switch {
-	case err != nil:
+	v, spec, err := parsePieces(raw)
+	if err != nil {
 		return nil, s.bad(pieceName, "%v", err)
-	case len(v.tokens) == 0:
-		return nil, s.bad(pieceName, "it has no tokens")
 	}
 	if err := spec.check(s, v); err != nil {
 		return nil, err
@@ -46,6 +32,27 @@ func (s *source) readPieces(c *config) (*vocabulary, error) {
 		return nil, s.bad(pieceName, "it has %d tokens, the model %d (vocab_size in %s)", len(v.tokens), c.Vocab, ConfigName)
 	}
 	return v, nil
+}
+
+// parsePieces reads the file's message.
+func parsePieces(raw []byte) (*vocabulary, *pieceSpec, error) {
+	v := &vocabulary{model: "llama", special: map[string]int{}, flags: map[string]bool{"bos_token": true}, scores: []float32{}}
+	spec := newPieceSpec()
+	err := fields(raw, func(n protowire.Number, val []byte, num uint64) error {
+		switch n {
+		case 1: // a piece
+			return v.addPiece(val)
+		case 2: // how it was trained
+			return fields(val, spec.trainer)
+		case 3: // how text is prepared
+			return fields(val, spec.normalizer)
+		}
+		return nil
+	})
+	if err == nil && len(v.tokens) == 0 {
+		err = errors.New("it has no tokens")
+	}
+	return v, spec, err
 }
 
 // addPiece adds one token: its text, score and type, which are SentencePiece's

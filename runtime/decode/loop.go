@@ -35,11 +35,11 @@ type Loop struct {
 	opt     Options
 
 	mu     sync.Mutex
-	inbox  []*job          // guarded by mu
-	asks   []chan []Prefix // guarded by mu: who wants the prefixes; each has room for the answer
-	calls  int             // guarded by mu: Submits in progress
-	closed bool            // guarded by mu
-	stats  Stats           // guarded by mu
+	inbox  []*job   // guarded by mu
+	asks   []func() // guarded by mu: what is to be done between two steps
+	calls  int      // guarded by mu: Submits in progress
+	closed bool     // guarded by mu
+	stats  Stats    // guarded by mu
 
 	wake    chan struct{} // there is news in inbox, asks, closed or sweep
 	sweep   atomic.Bool   // a call's context ended
@@ -262,8 +262,8 @@ func (l *Loop) collect() bool {
 	jobs, asks, closed := l.inbox, l.asks, l.closed
 	l.inbox, l.asks = nil, nil
 	l.mu.Unlock()
-	for _, a := range asks {
-		a <- l.listPrefixes()
+	for _, ask := range asks {
+		ask()
 	}
 	for _, j := range jobs {
 		l.timed = l.timed || !j.req.Deadline.IsZero()

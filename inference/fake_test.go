@@ -262,10 +262,16 @@ func (p *process) Stats(context.Context) (decode.Stats, error) {
 func (p *process) Prefixes(context.Context) ([]decode.Prefix, error) {
 	return []decode.Prefix{{Text: fmt.Sprint("kept by ", p.PID()), Tokens: 40}}, nil
 }
-func (p *process) PID() int              { return 1000 + p.n }
-func (p *process) ResidentBytes() int64  { return 5 << 20 }
-func (p *process) Done() <-chan struct{} { return p.done }
-func (p *process) Err() error            { return p.err }
+func (p *process) Dialogues(context.Context) ([]decode.Dialogue, error) { return nil, nil }
+func (p *process) Dialogue(context.Context, string) (decode.Dialogue, []byte, error) {
+	return decode.Dialogue{}, nil, errs.New(errs.NotFound, "test", "nothing is kept")
+}
+func (p *process) Adopt(context.Context, decode.Dialogue, []byte) error { return nil }
+func (p *process) Forget(context.Context, []string) error               { return nil }
+func (p *process) PID() int                                             { return 1000 + p.n }
+func (p *process) ResidentBytes() int64                                 { return 5 << 20 }
+func (p *process) Done() <-chan struct{}                                { return p.done }
+func (p *process) Err() error                                           { return p.err }
 func (p *process) Close() error {
 	p.end(errs.New(errs.EngineUnavailable, "test", "the engine process was closed"))
 	return nil

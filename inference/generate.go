@@ -268,6 +268,9 @@ func (g *group) submit(ctx context.Context, l *live) error {
 		}
 	})
 	if err != nil {
+		if errs.CodeOf(err) == errs.EngineDied {
+			g.e.distrust(rows)
+		}
 		return err
 	}
 	for _, r := range rows {

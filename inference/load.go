@@ -156,6 +156,7 @@ func (e *Engine) start(ctx context.Context, r *resident, ld *load) (*live, error
 		stop:   make(chan struct{}), gone: make(chan struct{}),
 	}
 	l.template, l.broken = e.templateOf(m, l.info)
+	e.removeStates(func(i StateInfo) bool { return i.Model == m.Name && i.Engine != l.engine() })
 	return l, nil
 }
 

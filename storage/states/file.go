@@ -25,12 +25,6 @@ const (
 
 var errDamaged = errors.New("the file is damaged")
 
-// Adapter is a LoRA file that a state was computed with, and its scale.
-type Adapter struct {
-	Path  string
-	Scale float32
-}
-
 // Info describes a state.
 type Info struct {
 	Session  string
@@ -38,9 +32,9 @@ type Info struct {
 	SHA256   string // of the model's file
 	Options  string // of the model
 	Engine   string // what computed it
-	Adapters []Adapter
-	Length   int   // tokens
-	Size     int64 // bytes of data
+	Adapters string // names the set that it was computed with, "" for none
+	Length   int    // tokens
+	Size     int64  // bytes of data
 	Made     time.Time
 
 	Bytes int64     `json:"-"` // of the file

@@ -36,7 +36,7 @@ func state(session string, minutes, bytes int) State {
 	return State{
 		Info: Info{
 			Session: session, Model: "m", SHA256: strings.Repeat("ab", 32), Options: "o", Engine: "e",
-			Adapters: []Adapter{{"/a", 0.5}}, Made: noon, Used: used,
+			Adapters: "a*0.5 ", Made: noon, Used: used,
 		},
 		Tokens: []int32{1, -2, 1 << 30}, Data: slices.Repeat([]byte{byte(minutes)}, bytes),
 	}

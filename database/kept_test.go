@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 const gemmaFile = "../.deps/models/gemma-3-270m-q4_k_m.gguf"
@@ -285,6 +286,43 @@ func TestManySessionsInLittleRoom(t *testing.T) {
 	}
 	if t.Logf("%d sessions parted", len(parted)); len(parted) > 30 {
 		t.Errorf("%d of %d sessions say something else than without anything kept", len(parted), sessions)
+	}
+}
+
+// What has to make room in memory is on disk before, and comes back for its next turn
+// while the model is loaded.
+func TestDialoguesMakeRoom(t *testing.T) {
+	begin := func(cache int) *Session {
+		s := openConfig(t, Config{Dir: t.TempDir()})
+		sql(t, s, fmt.Sprintf("CREATE MODEL m FROM '../testdata/tiny.gguf' WITH (slots = 2, threads = 1, context_length = 512, prefix_cache = %d)", cache))
+		return s
+	}
+	s, roomy := begin(1), begin(64)
+	for i := range 60 {
+		for _, db := range []*Session{s, roomy} {
+			speak(t, db, fmt.Sprint("s", i), fmt.Sprint("number ", i, opening), "")
+		}
+		for end := time.Now().Add(10 * time.Second); sql(t, s, "SELECT count(*) FROM ai.sessions WHERE kept = 'none'") != "0"; {
+			if time.Now().After(end) {
+				t.Fatalf("after %d sessions some are kept nowhere", i+1)
+			}
+		}
+	}
+	if got := sql(t, s, "SELECT count(*) FILTER (kept = 'disk') > 10, count(*) FILTER (kept = 'memory') > 10 FROM ai.sessions"); got != "true|true" {
+		t.Errorf("on disk and in memory: %s", got)
+	}
+	if files, _ := stateFiles(t, roomy); len(files) != 0 {
+		t.Errorf("%d files where there is room in memory", len(files))
+	}
+	for i := range 5 {
+		session := fmt.Sprint("s", i)
+		wantKept(t, s, session, "disk")
+		want, shared, _ := speak(t, roomy, session, "And then?", "")
+		got, again, _ := speak(t, s, session, "And then?", "")
+		if got != want || again != shared || shared < 60 {
+			t.Errorf("%q with %d tokens shared, want %q with %d", got, again, want, shared)
+		}
+		wantKept(t, s, session, "memory")
 	}
 }
 

@@ -35,6 +35,7 @@ type live struct {
 	gone     chan struct{} // closed when the process has ended and its memory is given back
 	stopOnce sync.Once
 	priors   priors
+	spoke    chan struct{} // has one item after a dialogue's turn that aside has not seen
 
 	// Engine.mu guards these.
 	busy    int  // leases

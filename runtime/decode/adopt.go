@@ -21,23 +21,31 @@ type Dialogue struct {
 }
 
 // Dialogues lists what is kept of dialogues, the last used first, without their
-// tokens. Like the calls below it is answered between two steps. Errors:
-// errs.Cancelled, errs.Timeout, errs.EngineUnavailable once the loop is closed.
-func (l *Loop) Dialogues(ctx context.Context) ([]Dialogue, error) {
-	answer := make(chan []Dialogue, 1)
-	err := l.between(ctx, func() {
-		out := make([]Dialogue, 0, len(l.prefixes.dialogues))
-		for name, n := range l.prefixes.dialogues {
-			out = append(out, n.dialogue(name))
-		}
-		answer <- out
-	})
-	if err != nil {
-		return nil, err
+// tokens. It waits for no step. Errors: errs.EngineUnavailable once the loop is closed.
+func (l *Loop) Dialogues() ([]Dialogue, error) {
+	l.mu.Lock()
+	out, closed := slices.Clone(l.dialogues), l.closed
+	l.mu.Unlock()
+	if closed {
+		return nil, errClosed()
 	}
-	out := <-answer
 	slices.SortFunc(out, func(a, b Dialogue) int { return cmp.Or(b.Used.Compare(a.Used), cmp.Compare(a.Name, b.Name)) })
 	return out, nil
+}
+
+// tell brings the list of dialogues up to date, where it has changed.
+func (l *Loop) tell() {
+	if !l.prefixes.changed {
+		return
+	}
+	l.prefixes.changed = false
+	list := make([]Dialogue, 0, len(l.prefixes.dialogues))
+	for name, n := range l.prefixes.dialogues {
+		list = append(list, n.dialogue(name))
+	}
+	l.mu.Lock()
+	l.dialogues = list
+	l.mu.Unlock()
 }
 
 func (n *node) dialogue(name string) Dialogue {
@@ -48,7 +56,8 @@ func (n *node) dialogue(name string) Dialogue {
 }
 
 // Dialogue copies out what is kept of a dialogue: its tokens and the state that a slot
-// has with them. Errors also: errs.NotFound.
+// has with them. Like the calls below it is answered between two steps. Errors:
+// errs.NotFound, errs.Cancelled, errs.Timeout, errs.EngineUnavailable once the loop is closed.
 func (l *Loop) Dialogue(ctx context.Context, name string) (Dialogue, []byte, error) {
 	type copied struct {
 		Dialogue
@@ -92,6 +101,7 @@ func (l *Loop) Adopt(ctx context.Context, d Dialogue, state []byte) error {
 
 // adopt is Adopt on the loop's goroutine.
 func (l *Loop) adopt(d Dialogue, state []byte) error {
+	defer l.tell()
 	p := l.prefixes
 	if p.budget < int64(len(state)) || p.dialogues[d.Name] != nil {
 		return nil
@@ -109,7 +119,7 @@ func (l *Loop) adopt(d Dialogue, state []byte) error {
 			return nil
 		}
 	}
-	p.dialogues[d.Name] = n
+	p.name(n, d.Name)
 	return nil
 }
 
@@ -119,6 +129,7 @@ func (l *Loop) Forget(ctx context.Context, names []string) error {
 		for _, name := range names {
 			l.prefixes.forget(name)
 		}
+		l.tell()
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ func kept(t *testing.T, l *decode.Loop, name string) (decode.Dialogue, []byte) {
 
 func names(t *testing.T, l *decode.Loop) (out []string) {
 	t.Helper()
-	list, err := l.Dialogues(t.Context())
+	list, err := l.Dialogues()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +145,7 @@ func TestForget(t *testing.T) {
 		t.Error(err)
 	}
 	l.Close()
-	if _, err := l.Dialogues(t.Context()); errs.CodeOf(err) != errs.EngineUnavailable {
+	if _, err := l.Dialogues(); errs.CodeOf(err) != errs.EngineUnavailable {
 		t.Error(err)
 	}
 }
@@ -153,12 +154,12 @@ func TestForget(t *testing.T) {
 func TestQuestionGivenUp(t *testing.T) {
 	m := answering(&fake.Model{})
 	in, out := make(chan struct{}), make(chan struct{})
+	var once sync.Once
 	m.BeforeDecode = func([]decode.Entry) error {
-		select {
-		case in <- struct{}{}:
+		once.Do(func() {
+			in <- struct{}{}
 			<-out
-		default:
-		}
+		})
 		return nil
 	}
 	l := newLoop(t, m, sharing(1))
@@ -172,6 +173,9 @@ func TestQuestionGivenUp(t *testing.T) {
 	defer cancel()
 	if _, _, err := l.Dialogue(ctx, "s"); errs.CodeOf(err) != errs.Timeout {
 		t.Error(err)
+	}
+	if list, err := l.Dialogues(); len(list) != 0 || err != nil { // waits for no step
+		t.Error(list, err)
 	}
 	close(out)
 	<-over

@@ -14,13 +14,14 @@ func (l *Loop) keepDialogue(s *sequence) {
 	if p.budget <= 0 || p.pause > 0 || len(held) < leastShared {
 		return
 	}
+	defer l.tell()
 	p.forget(name)
 	n := p.root(s.job.set).enter(held)
 	defer p.tidy(s.job.set)
 	defer n.leave()
 	if n.kept != nil { // another one said the same
 		n.kept.used = time.Now()
-		p.dialogues[name] = n
+		p.name(n, name)
 		return
 	}
 	saved, err := l.backend.Save(int(s.slot))
@@ -31,8 +32,14 @@ func (l *Loop) keepDialogue(s *sequence) {
 	}
 	now := time.Now()
 	if p.add(n, &snapshot{state: saved, set: s.job.set, adapters: s.job.adapters, made: now, used: now, spoken: true}) {
-		p.dialogues[name] = n
+		p.name(n, name)
 	}
+}
+
+// name keeps what is at n under a name.
+func (p *prefixes) name(n *node, name string) {
+	p.dialogues[name] = n
+	p.changed = true
 }
 
 // forget takes the name from what is kept under it, and frees that unless others
@@ -43,6 +50,7 @@ func (p *prefixes) forget(name string) {
 		return
 	}
 	delete(p.dialogues, name)
+	p.changed = true
 	if n.kept.spoken && n.waiting == 0 && !p.named(n) {
 		p.drop(n)
 	}

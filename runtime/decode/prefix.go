@@ -27,6 +27,7 @@ type prefixes struct {
 	roots     map[string]*node
 	all       map[*node]struct{} // with a snapshot
 	dialogues map[string]*node   // of all: by the name of a request's Keep
+	changed   bool               // what is kept of dialogues, since the loop told it last
 	pause     int                // admissions without prefixes, after one could not be saved or restored
 }
 
@@ -219,6 +220,7 @@ func (p *prefixes) drop(n *node) {
 	s.state.Free()
 	n.kept = nil
 	delete(p.all, n)
+	p.changed = p.changed || s.spoken
 	maps.DeleteFunc(p.dialogues, func(_ string, o *node) bool { return o == n })
 	n.settleUp()
 	p.tidy(s.set)
@@ -290,6 +292,7 @@ func (l *Loop) borrow(from *node, length, slot int) int {
 	}
 	from.kept.hits++
 	from.kept.used = time.Now()
+	l.prefixes.changed = l.prefixes.changed || from.kept.spoken
 	l.mu.Lock()
 	l.stats.PromptTokens += uint64(length)
 	l.stats.SharedTokens += uint64(length)

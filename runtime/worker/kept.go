@@ -54,10 +54,8 @@ func (c *child) kept(m *toChild) bool {
 	id := m.ID
 	switch {
 	case m.Dialogues:
-		c.serve(id, func(ctx context.Context) toParent {
-			list, err := c.loop.Load().Dialogues(ctx)
-			return toParent{Dialogues: list, Failed: coded(err)}
-		})
+		list, err := c.loop.Load().Dialogues()
+		c.post(toParent{ID: id, Dialogues: list, Failed: coded(err), Done: true})
 	case m.Dialogue != "":
 		c.serve(id, func(ctx context.Context) toParent { return c.dialogue(ctx, id, m.Dialogue) })
 	case m.Adopt != nil, m.State != nil:

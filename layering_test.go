@@ -30,6 +30,7 @@ var layers = []struct{ room, does string }{
 	{"runtime/grammar", "turns JSON schemas into grammars"},
 	{"runtime/decode", "batches sequences over a small Backend interface"},
 	{"storage/pull", "fetches files by URL"},
+	{"storage/states", "keeps what was computed of dialogues"},
 	{"storage", "keeps model files by digest"},
 	{"cache", "keeps answers on disk by key"},
 	{"errs", "is the leaf that names errors"},

@@ -145,11 +145,17 @@ func (db *DB) engineRows() (out [][]any) {
 
 var sessionColumns = []column{
 	{"session", text}, {"model", text}, {"messages", number}, {"created_at", instant}, {"used_at", instant},
+	{"kept", text}, {"tokens", number}, {"kept_bytes", number},
 }
 
 func (db *DB) sessionRows() (out [][]any) {
+	kept := db.engine.Dialogues()
 	for _, v := range db.dialogues.List() {
-		out = append(out, []any{v.ID, v.Model, int64(v.Messages), v.Created, v.Used})
+		k, ok := kept[v.ID]
+		if !ok {
+			k.Kept = inference.KeptNowhere
+		}
+		out = append(out, []any{v.ID, v.Model, int64(v.Messages), v.Created, v.Used, k.Kept, int64(k.Tokens), k.Bytes})
 	}
 	return out
 }

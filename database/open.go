@@ -20,15 +20,20 @@ import (
 	"hyprstream/sqlfuncs/operator"
 	"hyprstream/storage"
 	"hyprstream/storage/pull"
+	"hyprstream/storage/states"
 )
 
 // Files in the data directory: clients' database, and kept answers.
 const (
 	mainFile  = "hyprstream.duckdb"
 	cacheFile = "cache.db"
+	statesDir = "sessions"
 )
 
-const defaultCacheSize = 1_000_000_000
+const (
+	defaultCacheSize  = 1_000_000_000
+	defaultStatesSize = 1_000_000_000
+)
 
 // Config says where a database lives and what its clients may reach.
 type Config struct {
@@ -39,6 +44,7 @@ type Config struct {
 	MemoryBudget int64         // bytes all loaded models may take, 0: what is free now
 	IdleTimeout  time.Duration // a model idle that long is unloaded, 0: never
 	CacheSize    int64         // bytes that kept answers may take on disk, 0: 1 GB, negative: none are kept
+	StatesSize   int64         // bytes that what was computed of dialogues may take on disk, 0: 1 GB, negative: none is kept
 	Logger       *slog.Logger  // nil: no log
 }
 
@@ -122,8 +128,10 @@ func (db *DB) open() error {
 	if db.openCache(); db.cache != nil { // a nil *Store in an interface is not nil
 		cfg.Cache, statements.Cache = db.cache, db.cache
 	}
+	cfg.States, cfg.SessionModel = db.openStates(), db.dialogues.Model
 	db.engine = inference.New(cfg)
-	statements.Engine = db.engine
+	statements.Engine, db.dialogues.OnForget = db.engine, db.engine.ForgetDialogue
+	db.engine.SweepStates()
 	if err := statements.Sweep(); err != nil {
 		return err
 	}
@@ -153,6 +161,23 @@ func (db *DB) openCache() {
 		return
 	}
 	db.cache = store
+}
+
+// openStates opens the directory of dialogues' states, or empties it where none are
+// to be kept. Without one everything works, and is computed anew.
+func (db *DB) openStates() inference.StateStore {
+	size := db.cfg.StatesSize
+	if size == 0 {
+		size = defaultStatesSize
+	}
+	store, err := states.Open(filepath.Join(db.cfg.Dir, statesDir), max(0, size), db.log)
+	if err != nil {
+		db.log.Warn("what is computed of dialogues is not kept over a restart", "err", err)
+	}
+	if err != nil || size < 0 {
+		return nil
+	}
+	return dialogueStates{store}
 }
 
 // openDuck opens the file that clients' tables live in.

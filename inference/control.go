@@ -31,6 +31,9 @@ func (e *Engine) Unload(ctx context.Context, model string) error {
 	if err == nil {
 		name = m.Name
 	}
+	if err != nil {
+		defer e.SweepStates() // a model that was dropped leaves none
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	r := e.residents[name]

@@ -27,6 +27,10 @@ type Process interface {
 	Info() decode.Info
 	Stats(ctx context.Context) (decode.Stats, error)
 	Prefixes(ctx context.Context) ([]decode.Prefix, error)
+	Dialogues(ctx context.Context) ([]decode.Dialogue, error)
+	Dialogue(ctx context.Context, name string) (decode.Dialogue, []byte, error)
+	Adopt(ctx context.Context, d decode.Dialogue, state []byte) error
+	Forget(ctx context.Context, names []string) error
 	PID() int
 	ResidentBytes() int64
 	Done() <-chan struct{}
@@ -43,6 +47,11 @@ type Config struct {
 	Verify func(ctx context.Context, sha256 string) error
 	// Cache keeps the answers to requests with CachePersistent; nil keeps none.
 	Cache Cache
+	// States keeps what was computed of dialogues beyond their process; nil keeps none.
+	States StateStore
+	// SessionModel is the model of a session that there is, "" where there is none:
+	// of others no state is kept. Nil where States is.
+	SessionModel func(id string) string
 	// MemoryBudget bounds the sum of Model.Memory of loaded models, in bytes;
 	// 0 is no bound.
 	MemoryBudget int64

@@ -62,7 +62,12 @@ type host struct {
 	// reply is what is said; nil: the prompt in upper case.
 	reply func(decode.Request) string
 
+	// keeps is what process n keeps of dialogues; nil: nothing.
+	keeps func(p *process) []decode.Dialogue
+
 	mu        sync.Mutex
+	adopted   []decode.Dialogue
+	forgotten []string
 	specs     []worker.Spec
 	processes []*process
 	requests  []decode.Request // as submitted
@@ -261,6 +266,33 @@ func (p *process) Stats(context.Context) (decode.Stats, error) {
 }
 func (p *process) Prefixes(context.Context) ([]decode.Prefix, error) {
 	return []decode.Prefix{{Text: fmt.Sprint("kept by ", p.PID()), Tokens: 40}}, nil
+}
+func (p *process) Dialogues(context.Context) ([]decode.Dialogue, error) {
+	if p.host.keeps == nil {
+		return nil, nil
+	}
+	return p.host.keeps(p), nil
+}
+func (p *process) Dialogue(ctx context.Context, name string) (decode.Dialogue, []byte, error) {
+	list, err := p.Dialogues(ctx)
+	for _, d := range list {
+		if d.Name == name {
+			return d, []byte("state of " + name), err
+		}
+	}
+	return decode.Dialogue{}, nil, errs.New(errs.NotFound, "test", "nothing is kept")
+}
+func (p *process) Adopt(_ context.Context, d decode.Dialogue, _ []byte) error {
+	p.host.mu.Lock()
+	defer p.host.mu.Unlock()
+	p.host.adopted = append(p.host.adopted, d)
+	return nil
+}
+func (p *process) Forget(_ context.Context, names []string) error {
+	p.host.mu.Lock()
+	defer p.host.mu.Unlock()
+	p.host.forgotten = append(p.host.forgotten, names...)
+	return nil
 }
 func (p *process) PID() int              { return 1000 + p.n }
 func (p *process) ResidentBytes() int64  { return 5 << 20 }

@@ -264,10 +264,16 @@ func (g *group) submit(ctx context.Context, l *live) error {
 			r := rows[ev.Index]
 			c := completion(g.model, r.plain, ev.Result)
 			g.keep(r, &c)
+			if reqs[ev.Index].Keep != "" {
+				l.hasSpoken()
+			}
 			r.finish(g.out, c)
 		}
 	})
 	if err != nil {
+		if errs.CodeOf(err) == errs.EngineDied {
+			g.e.distrust(rows)
+		}
 		return err
 	}
 	for _, r := range rows {

@@ -101,6 +101,7 @@ func (e *Engine) load(ctx context.Context, r *resident, ld *load) {
 		r.live = l
 		e.running[l] = struct{}{}
 		e.wg.Go(func() { e.watch(l) })
+		e.wg.Go(func() { e.setAside(l) })
 		e.log.Info("model loaded", "model", l.model.Name, "pid", l.proc.PID(), "seconds", time.Since(began).Seconds(),
 			"slots", l.info.Slots, "context_length", l.info.ContextLength)
 		if e.closed {
@@ -153,9 +154,10 @@ func (e *Engine) start(ctx context.Context, r *resident, ld *load) (*live, error
 	l := &live{
 		r: r, model: m, proc: proc, info: proc.Info(), memory: need, loadedAt: time.Now(), used: time.Now(),
 		pinned: m.Pinned,
-		stop:   make(chan struct{}), gone: make(chan struct{}),
+		stop:   make(chan struct{}), gone: make(chan struct{}), spoke: make(chan struct{}, 1),
 	}
 	l.template, l.broken = e.templateOf(m, l.info)
+	e.removeStates(func(i StateInfo) bool { return i.Model == m.Name && i.Engine != l.engine() })
 	return l, nil
 }
 

@@ -11,14 +11,7 @@ import (
 // the last used first. Processes are asked side by side; one that does not
 // answer in time is left out.
 func (e *Engine) Prefixes() []PrefixStatus {
-	e.mu.Lock()
-	var lives []*live
-	for _, r := range e.residents {
-		if r.live != nil && r.state() == StateReady {
-			lives = append(lives, r.live)
-		}
-	}
-	e.mu.Unlock()
+	lives := e.ready()
 	slices.SortFunc(lives, func(a, b *live) int { return strings.Compare(a.model.Name, b.model.Name) })
 	ctx, cancel := context.WithTimeout(e.base, statsPatience)
 	defer cancel()

@@ -38,6 +38,7 @@ func (e *Engine) request(ctx context.Context, l *live, r *row, known map[Adapter
 	if out.Adapters, err = e.resolve(ctx, l.model.Name, r.req.Adapters, known); err != nil {
 		return decode.Request{}, err
 	}
+	e.recall(ctx, l, &out)
 	if r.req.Timeout > 0 {
 		if r.deadline.IsZero() {
 			r.deadline = time.Now().Add(r.req.Timeout)

@@ -35,6 +35,7 @@ type live struct {
 	gone     chan struct{} // closed when the process has ended and its memory is given back
 	stopOnce sync.Once
 	priors   priors
+	spoke    chan struct{} // has one item after a dialogue's turn that aside has not seen
 
 	// Engine.mu guards these.
 	busy    int  // leases
@@ -181,9 +182,23 @@ func (e *Engine) watch(l *live) {
 	if died {
 		e.log.Warn("engine process died", "model", l.model.Name, "pid", l.proc.PID(), "error", l.proc.Err())
 	}
+	saved := make(chan struct{})
+	if died {
+		close(saved)
+	} else {
+		go func() {
+			defer close(saved)
+			e.saveDialogues(l)
+		}()
+	}
+	select {
+	case <-saved:
+	case <-time.After(saveTime + saveTime/4): // the process does not answer
+	}
 	if err := l.proc.Close(); err != nil {
 		e.log.Warn("engine process not closed cleanly", "model", l.model.Name, "error", err)
 	}
+	<-saved
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.running, l)

@@ -42,8 +42,12 @@ type SessionStore interface {
 // Sessions are the dialogues of chat. It may be used from any goroutine.
 type Sessions struct {
 	store SessionStore
-	mu    sync.Mutex
-	byID  map[string]*session // guarded by mu, and so are their fields
+	// OnForget, when it is set, hears of a session that was removed. It is set before
+	// the first turn.
+	OnForget func(id string)
+
+	mu   sync.Mutex
+	byID map[string]*session // guarded by mu, and so are their fields
 }
 
 type session struct {
@@ -182,10 +186,24 @@ func (s *Sessions) forget(d *session) error {
 	if err := s.store.ForgetSession(d.info.ID); err != nil {
 		return err
 	}
+	id := d.info.ID
+	s.mu.Lock()
+	d.info = Session{ID: id, Created: time.Now().UTC()}
+	s.mu.Unlock()
+	if s.OnForget != nil {
+		s.OnForget(id)
+	}
+	return nil
+}
+
+// Model is the model of a session, "" where there is none.
+func (s *Sessions) Model(id string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d.info = Session{ID: d.info.ID, Created: time.Now().UTC()}
-	return nil
+	if d := s.byID[id]; d != nil {
+		return d.info.Model
+	}
+	return ""
 }
 
 // Drop removes a session, after the turn that is on. false: there is none.

@@ -38,6 +38,7 @@ type serveFlags struct {
 	memoryBudget    string
 	idleTimeout     time.Duration
 	cacheSize       string
+	sessionsSize    string
 }
 
 const serveHelp = `Serve one data directory over Flight SQL (ADBC, JDBC, ODBC drivers) and HTTP
@@ -79,6 +80,7 @@ func (a *app) serveCommand() *cobra.Command {
 	f.StringVar(&o.memoryBudget, "memory-budget", "", "`SIZE` that loaded models may take together, such as 8GB (default: from the machine's memory)")
 	f.DurationVar(&o.idleTimeout, "idle-timeout", 0, "unload a model not used for this `TIME`, such as 30m (default: never)")
 	f.StringVar(&o.cacheSize, "cache-size", "1GB", "`SIZE` on disk that answers kept by cache := 'persistent' may take; 0 keeps none")
+	f.StringVar(&o.sessionsSize, "sessions-size", "1GB", "`SIZE` on disk that what models have computed of chat's sessions may take; 0 keeps none")
 	return cmd
 }
 
@@ -127,13 +129,11 @@ func (a *app) databaseConfig(o serveFlags, log *slog.Logger) (cfg database.Confi
 		}
 		cfg.MemoryBudget = int64(n)
 	}
-	switch n, err := humanize.ParseBytes(o.cacheSize); {
-	case err != nil || n > 1<<62:
-		return cfg, errs.New(errs.InvalidArgument, "serve", "--cache-size %q is not a size such as 8GB, nor 0 for no cache", o.cacheSize)
-	case n == 0:
-		cfg.CacheSize = -1
-	default:
-		cfg.CacheSize = int64(n)
+	if cfg.CacheSize, err = diskSize("--cache-size", o.cacheSize, "no cache"); err != nil {
+		return cfg, err
+	}
+	if cfg.StatesSize, err = diskSize("--sessions-size", o.sessionsSize, "none"); err != nil {
+		return cfg, err
 	}
 	if o.allowPull != "" {
 		cfg.AllowPull = strings.Split(o.allowPull, ",")
@@ -156,6 +156,18 @@ func (a *app) databaseConfig(o serveFlags, log *slog.Logger) (cfg database.Confi
 		cfg.AllowDirs = append(cfg.AllowDirs, abs)
 	}
 	return cfg, nil
+}
+
+// diskSize is a size as database.Config has it, where -1 is 0.
+func diskSize(flag, text, none string) (int64, error) {
+	n, err := humanize.ParseBytes(text)
+	switch {
+	case err != nil || n > 1<<62:
+		return 0, errs.New(errs.InvalidArgument, "serve", "%s %q is not a size such as 8GB, nor 0 for %s", flag, text, none)
+	case n == 0:
+		return -1, nil
+	}
+	return int64(n), nil
 }
 
 func (o serveFlags) tls() (*tls.Config, error) {

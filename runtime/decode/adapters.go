@@ -7,6 +7,12 @@ import (
 	"strings"
 )
 
+// AdapterSet names the set that adapters amount to: equal for equal sets, "" for none.
+func AdapterSet(adapters []Adapter) string {
+	_, key := normalAdapters(adapters)
+	return key
+}
+
 // normalAdapters is the set that adapters amount to: a LoRA adds to the
 // weights, so one given twice counts with the sum of its scales, one with scale
 // 0 does not count, and their order is nothing. key is equal for equal sets.

@@ -36,6 +36,9 @@ type Backend interface {
 	Save(slot int) (Snapshot, error)
 	// Restore fills an empty slot with what was saved of this or another one.
 	Restore(slot int, s Snapshot) error
+	// Revive makes a snapshot of a Snapshot's Data, of this backend or an equal one.
+	// Data that is neither is for Restore to refuse.
+	Revive(data []byte) (Snapshot, error)
 	// Adapt applies exactly these adapters to all that is decoded from now on.
 	Adapt(adapters []Adapter) error
 }
@@ -43,6 +46,7 @@ type Backend interface {
 // Snapshot is what a slot held, in memory of its own. Whoever has it frees it, once.
 type Snapshot interface {
 	Bytes() int64
+	Data() []byte // a copy, of so many bytes
 	Free()
 }
 

@@ -14,14 +14,14 @@ func (l *Loop) keepDialogue(s *sequence) {
 	if p.budget <= 0 || p.pause > 0 || len(held) < leastShared {
 		return
 	}
-	if old := p.dialogues[name]; old != nil && old.waiting == 0 {
-		p.drop(old)
-	}
+	defer l.tell()
+	p.forget(name)
 	n := p.root(s.job.set).enter(held)
 	defer p.tidy(s.job.set)
 	defer n.leave()
 	if n.kept != nil { // another one said the same
 		n.kept.used = time.Now()
+		p.name(n, name)
 		return
 	}
 	saved, err := l.backend.Save(int(s.slot))
@@ -30,9 +30,40 @@ func (l *Loop) keepDialogue(s *sequence) {
 		p.pause = 4 * len(l.slots)
 		return
 	}
-	if p.add(n, &snapshot{state: saved, set: s.job.set, adapters: s.job.adapters, used: time.Now(), dialogue: name}) {
-		p.dialogues[name] = n
+	now := time.Now()
+	if p.add(n, &snapshot{state: saved, set: s.job.set, adapters: s.job.adapters, made: now, used: now, spoken: true}) {
+		p.name(n, name)
 	}
+}
+
+// name keeps what is at n under a name.
+func (p *prefixes) name(n *node, name string) {
+	p.dialogues[name] = n
+	p.changed = true
+}
+
+// forget takes the name from what is kept under it, and frees that unless others
+// need it.
+func (p *prefixes) forget(name string) {
+	n := p.dialogues[name]
+	if n == nil {
+		return
+	}
+	delete(p.dialogues, name)
+	p.changed = true
+	if n.kept.spoken && n.waiting == 0 && !p.named(n) {
+		p.drop(n)
+	}
+}
+
+// named says whether a dialogue is kept at n.
+func (p *prefixes) named(n *node) bool {
+	for _, o := range p.dialogues {
+		if o == n {
+			return true
+		}
+	}
+	return false
 }
 
 // overlap is the kept dialogue that has most in common with the prompt of a job, and

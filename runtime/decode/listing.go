@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-
-	"hyprstream/errs"
 )
 
 // mostText bounds a listed prefix's text, in characters, and the tokens it is made of.
@@ -16,18 +14,10 @@ const mostText = 80
 // errs.EngineUnavailable once the loop is closed.
 func (l *Loop) Prefixes(ctx context.Context) ([]Prefix, error) {
 	answer := make(chan []Prefix, 1)
-	l.mu.Lock()
-	l.asks = append(l.asks, answer)
-	l.mu.Unlock()
-	l.poke()
-	select {
-	case list := <-answer:
-		return list, nil
-	case <-l.stopped:
-		return nil, errClosed()
-	case <-ctx.Done():
-		return nil, errs.Wrap(ctx.Err(), errs.CodeOf(ctx.Err()), "decode", "the list of prefixes was given up")
+	if err := l.between(ctx, func() { answer <- l.listPrefixes() }); err != nil {
+		return nil, err
 	}
+	return <-answer, nil
 }
 
 // listPrefixes is Prefixes on the loop's goroutine.

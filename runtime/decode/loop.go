@@ -34,12 +34,13 @@ type Loop struct {
 	vocab   Vocab
 	opt     Options
 
-	mu     sync.Mutex
-	inbox  []*job          // guarded by mu
-	asks   []chan []Prefix // guarded by mu: who wants the prefixes; each has room for the answer
-	calls  int             // guarded by mu: Submits in progress
-	closed bool            // guarded by mu
-	stats  Stats           // guarded by mu
+	mu        sync.Mutex
+	inbox     []*job     // guarded by mu
+	asks      []func()   // guarded by mu: what is to be done between two steps
+	dialogues []Dialogue // guarded by mu: as they were told last
+	calls     int        // guarded by mu: Submits in progress
+	closed    bool       // guarded by mu
+	stats     Stats      // guarded by mu
 
 	wake    chan struct{} // there is news in inbox, asks, closed or sweep
 	sweep   atomic.Bool   // a call's context ended
@@ -262,8 +263,8 @@ func (l *Loop) collect() bool {
 	jobs, asks, closed := l.inbox, l.asks, l.closed
 	l.inbox, l.asks = nil, nil
 	l.mu.Unlock()
-	for _, a := range asks {
-		a <- l.listPrefixes()
+	for _, ask := range asks {
+		ask()
 	}
 	for _, j := range jobs {
 		l.timed = l.timed || !j.req.Deadline.IsZero()
@@ -387,6 +388,7 @@ func (l *Loop) leaveQueue(j *job) {
 
 // publish brings the state in Stats up to date.
 func (l *Loop) publish() {
+	l.tell()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stats.Busy, l.stats.Queued = len(l.running), l.queue.n+len(l.inbox)

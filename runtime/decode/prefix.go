@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -25,7 +26,8 @@ type prefixes struct {
 	coming    int   // tokens of the snapshots that are being made
 	roots     map[string]*node
 	all       map[*node]struct{} // with a snapshot
-	dialogues map[string]*node   // of all: by the name they are kept under
+	dialogues map[string]*node   // of all: by the name of a request's Keep
+	changed   bool               // what is kept of dialogues, since the loop told it last
 	pause     int                // admissions without prefixes, after one could not be saved or restored
 }
 
@@ -36,7 +38,8 @@ type snapshot struct {
 	adapters []Adapter
 	hits     uint64
 	used     time.Time
-	dialogue string // the name it is kept under, of a request's Keep
+	made     time.Time // of a dialogue's
+	spoken   bool      // a dialogue's: it goes when no dialogue has it any more
 }
 
 func newPrefixes(budget int64) *prefixes {
@@ -217,9 +220,8 @@ func (p *prefixes) drop(n *node) {
 	s.state.Free()
 	n.kept = nil
 	delete(p.all, n)
-	if p.dialogues[s.dialogue] == n {
-		delete(p.dialogues, s.dialogue)
-	}
+	p.changed = p.changed || s.spoken
+	maps.DeleteFunc(p.dialogues, func(_ string, o *node) bool { return o == n })
 	n.settleUp()
 	p.tidy(s.set)
 }
@@ -290,6 +292,7 @@ func (l *Loop) borrow(from *node, length, slot int) int {
 	}
 	from.kept.hits++
 	from.kept.used = time.Now()
+	l.prefixes.changed = l.prefixes.changed || from.kept.spoken
 	l.mu.Lock()
 	l.stats.PromptTokens += uint64(length)
 	l.stats.SharedTokens += uint64(length)

@@ -155,4 +155,5 @@ func TestStopWhereAKeptOneParts(t *testing.T) {
 type size int64
 
 func (s size) Bytes() int64 { return int64(s) }
+func (s size) Data() []byte { return nil }
 func (s size) Free()        {}

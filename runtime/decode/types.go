@@ -116,6 +116,7 @@ type Info struct {
 	BOS, EOS      string // text of the special tokens, "" when the vocabulary has none
 	AddsBOS       bool   // the vocabulary adds BOS by itself
 	Build         string // the engine's version, for lineage
+	Machine       string // what it computes on: states of another one may differ
 	EmbedsOnly    bool   // an encoder: it cannot continue a text, and has no slots
 }
 

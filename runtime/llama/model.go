@@ -40,6 +40,9 @@ func initBackend() {
 // Version is llama.cpp's own.
 func Version() string { return C.GoString(C.llama_version()) }
 
+// System names what computes: the backends and what they use of the processor.
+func System() string { return C.GoString(C.llama_print_system_info()) }
+
 // OwnKernels says whether products are computed by the kernels of this package
 // and not by llama.cpp's: they round differently. Call it after Load.
 func OwnKernels() bool { return bool(C.hs_own_kernels()) }

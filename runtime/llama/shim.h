@@ -40,6 +40,7 @@ bool    hs_seq_cut(hs_context * c, int32_t seq, int32_t len);    // to len token
 // What a sequence holds, in memory of the caller's (hs_state_free); NULL: see err
 uint8_t * hs_seq_save(hs_context * c, int32_t seq, size_t * size, hs_error * err);
 bool      hs_seq_restore(hs_context * c, int32_t seq, const uint8_t * state, size_t size, hs_error * err); // replaces what seq holds
+uint8_t * hs_state_copy(const uint8_t * data, size_t size); // NULL: out of memory
 void      hs_state_free(uint8_t * state);
 
 // A context that gives one vector per sequence, for hs_embed and nothing else. pooling is llama_pooling_type, -1 the file's own.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 
 namespace {
 // The CPU backend may be a library loaded at run time: ask it for its functions.
@@ -140,6 +141,11 @@ bool hs_seq_restore(hs_context * c, int32_t seq, const uint8_t * state, size_t s
         hs_fail(err, "the state does not fit this sequence");
         return false;
     });
+}
+
+uint8_t * hs_state_copy(const uint8_t * data, size_t size) {
+    auto * state = (uint8_t *) malloc(size);
+    return state == nullptr ? nullptr : (uint8_t *) memcpy(state, data, size);
 }
 
 void hs_state_free(uint8_t * state) { free(state); }

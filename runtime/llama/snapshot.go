@@ -5,7 +5,11 @@ package llama
 */
 import "C"
 
-import "errors"
+import (
+	"errors"
+	"slices"
+	"unsafe"
+)
 
 // Snapshot is what one sequence held, kept outside the context in memory of its
 // own: keys and values of its tokens and, in layers with a sliding window, of
@@ -34,6 +38,24 @@ func (c *Context) Restore(seq int, s *Snapshot) error {
 		return errors.New("the snapshot was not restored: " + C.GoString(&cerr.msg[0]))
 	}
 	return nil
+}
+
+// Revive makes a snapshot of another one's Data. A context that it does not fit
+// refuses it in Restore; data that was changed must not come here.
+func Revive(data []byte) (*Snapshot, error) {
+	if len(data) == 0 {
+		return nil, errors.New("a snapshot of no bytes")
+	}
+	p := C.hs_state_copy((*C.uint8_t)(&data[0]), C.size_t(len(data)))
+	if p == nil {
+		return nil, errors.New("no memory for the snapshot")
+	}
+	return &Snapshot{p, C.size_t(len(data))}, nil
+}
+
+// Data is a copy of its bytes.
+func (s *Snapshot) Data() []byte {
+	return slices.Clone(unsafe.Slice((*byte)(s.p), int(s.size)))
 }
 
 // Bytes is the memory it takes.

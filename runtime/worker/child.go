@@ -40,7 +40,7 @@ func Main() int {
 		return 2
 	}
 	f.Close()
-	c := &child{wire: newWire(conn), mail: make(chan struct{}, 1), calls: map[uint64]context.CancelCauseFunc{}, parts: map[uint64][]decode.Request{}, texts: map[uint64][]string{}}
+	c := &child{wire: newWire(conn), mail: make(chan struct{}, 1), calls: map[uint64]context.CancelCauseFunc{}, parts: map[uint64][]decode.Request{}, texts: map[uint64][]string{}, adopt: map[uint64]*toChild{}}
 	var first toChild
 	if err := c.wire.dec.Decode(&first); err != nil || first.Spec == nil && first.Quantize == nil {
 		fmt.Fprintln(os.Stderr, "worker: no specification came:", err)
@@ -70,6 +70,7 @@ type child struct {
 
 	parts map[uint64][]decode.Request // Submits whose parts are still coming; read's alone
 	texts map[uint64][]string         // Embeds likewise
+	adopt map[uint64]*toChild         // Adopts likewise
 }
 
 // post queues a message. It never blocks: it is called from the loop.
@@ -175,6 +176,7 @@ func (c *child) read() {
 			c.post(toParent{ID: m.ID, Stats: &stats, Done: true})
 		case m.Prefixes:
 			c.serve(m.ID, c.prefixes)
+		case c.kept(&m):
 		default:
 			c.serve(m.ID, func(ctx context.Context) toParent { return c.detokenize(ctx, m.Detokenize) })
 		}

@@ -127,7 +127,7 @@ func load(spec *Spec, progress func(float64)) (*engine, decode.Info, error) {
 	info := decode.Info{
 		ContextLength: min(o.Length, c.SequenceLength()), Slots: slots, Vocabulary: m.Size(), Embedding: m.Embedding(),
 		Parameters: m.Parameters(), WeightBytes: m.WeightBytes(), ChatTemplate: m.ChatTemplate(),
-		BOS: e.special(m.BOS()), EOS: e.special(m.EOS()), AddsBOS: m.AddsBOS(), Build: build(),
+		BOS: e.special(m.BOS()), EOS: e.special(m.EOS()), AddsBOS: m.AddsBOS(), Build: build(), Machine: llama.System(),
 	}
 	if !c.Decodes() {
 		c.Close()
@@ -242,6 +242,15 @@ func (e *engine) Restore(slot int, s decode.Snapshot) error {
 		return fmt.Errorf("slot %d: a snapshot of another engine", slot)
 	}
 	return e.ctx.Restore(slot, own)
+}
+
+// Revive implements decode.Backend.
+func (e *engine) Revive(data []byte) (decode.Snapshot, error) {
+	s, err := llama.Revive(data)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Adapt implements decode.Backend. A file is read once; its path holds one

@@ -11,20 +11,25 @@ import (
 )
 
 // toChild is a message from parent to child. The first one carries Spec or
-// Quantize alone; of the others exactly one field beside ID is set.
+// Quantize alone; of the others exactly one field beside ID is set, and More.
 type toChild struct {
 	ID         uint64
 	Spec       *Spec
 	Quantize   *quantizing
 	Submit     []decode.Request // a part of a Submit
 	Embed      []string         // a part of an Embed
-	More       bool             // other parts of this Submit or Embed follow
+	More       bool             // other parts of this Submit, Embed or Adopt follow
 	Tokenize   [][]decode.Segment
 	AddBOS     bool // for Tokenize
 	Whole      bool // for Tokenize: as texts to be embedded
 	Detokenize [][]decode.Token
 	Stats      bool
 	Prefixes   bool
+	Dialogues  bool
+	Dialogue   string           // the name of one to be copied out
+	Adopt      *decode.Dialogue // the first part of an Adopt, with State
+	State      []byte           // a part of an Adopt's
+	Forget     []string
 	Cancel     bool // of the call with this ID
 	Late       bool // Cancel because a deadline passed
 }
@@ -43,7 +48,9 @@ type toParent struct {
 	Texts   []string
 	Stats   *decode.Stats
 
-	Prefixes []decode.Prefix
+	Prefixes  []decode.Prefix
+	Dialogues []decode.Dialogue
+	State     []byte // a part of the one of Dialogues
 }
 
 // Vector is what a text became. Err is the text's own failure.
@@ -57,6 +64,9 @@ type Vector struct {
 // partSize is how many requests of a Submit travel in one message: a large one
 // must not hold up the cancel of another.
 const partSize = 256
+
+// stateSize is how many bytes of a state travel in one message, likewise.
+const stateSize = 1 << 20
 
 // wire is one end of the socket.
 type wire struct {

@@ -226,3 +226,47 @@ def test_dialogues_survive_a_killed_server(tmp_path):
         assert query(server, "SELECT model, messages FROM ai.sessions") == [("tiny", 8)]
     finally:
         server.stop()
+
+
+LONG = "Tell me, in a few words, about the sea and the ships that sail on it, and about the harbours where they rest."
+SHARED = "SELECT shared_tokens FROM ai.usage WHERE function = 'chat' ORDER BY started_at DESC LIMIT 1"
+
+
+def test_computed_dialogues_over_stop_and_kill(tmp_path):
+    """What was computed outlives an orderly stop; a kill loses what is newer, and one in the midst of the saving harms nothing."""
+    server = Server(tmp_path).start("--allow-dir", ROOT)
+    try:
+        query(server, f"CREATE MODEL tiny FROM '{TINY}' WITH (slots = 4)")
+        ask = "SELECT count(chat('s' || i, ? || i, max_tokens := 8)) FROM range(20) r(i)"
+        kept = "SELECT kept, count(*), min(tokens) > 60, min(kept_bytes) > 0 FROM ai.sessions GROUP BY ALL"
+        query(server, ask, LONG)
+        assert query(server, kept) == [("memory", 20, True, True)]
+        server.stop()
+        files = list((tmp_path / "sessions").iterdir())
+        assert len(files) == 20 and all(f.stat().st_mode & 0o777 == 0o600 for f in files)
+        server.start("--allow-dir", ROOT)
+        assert query(server, kept) == [("disk", 20, True, True)]
+        query(server, "SELECT chat('s0', 'and then?', max_tokens := 8)")
+        assert query(server, SHARED)[0][0] > 60
+        assert sorted(query(server, kept)) == [("disk", 19, True, True), ("memory", 1, True, True)]
+        server.process.kill()
+        server.process.wait()
+        for delay in (None, 0, 0.005, 0.02, 0.05):
+            server.start("--allow-dir", ROOT)
+            query(server, "SELECT chat('s0', 'and now?', max_tokens := 8)")
+            assert query(server, SHARED)[0][0] > 60, "the state of a turn before the kill"
+            assert query(server, ask, "and you, number ") == [(20,)]
+            if delay is not None:
+                server.process.send_signal(signal.SIGTERM)
+                time.sleep(delay)
+            server.process.kill()
+            server.process.wait()
+        server.start("--allow-dir", ROOT, "--sessions-size", "0")
+        assert query(server, kept) == [("none", 20, False, False)]
+        assert query(server, ask, "and you, number ") == [(20,)]
+        server.stop()
+        assert not list((tmp_path / "sessions").iterdir())
+        assert "no use" not in (tmp_path / "server.log").read_text()
+    finally:
+        server.process.kill()
+        server.process.wait()

@@ -1,6 +1,8 @@
 package fake
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -112,6 +114,8 @@ type snapshot struct {
 	tokens []decode.Token
 	under  string
 	freed  bool
+
+	damaged bool
 }
 
 // TokenBytes is what a token takes in a snapshot.
@@ -139,6 +143,9 @@ func (m *Model) Restore(slot int, s decode.Snapshot) error {
 		return m.RestoreError
 	}
 	from := s.(*snapshot)
+	if from.damaged {
+		return fmt.Errorf("this is no snapshot")
+	}
 	if set := fmt.Sprint(m.adapters); from.freed || from.under != set || len(m.cache[int32(slot)]) > 0 {
 		m.fault("slot %d with %d tokens is filled under %s with a snapshot of %s, freed: %v",
 			slot, len(m.cache[int32(slot)]), set, from.under, from.freed)
@@ -149,6 +156,34 @@ func (m *Model) Restore(slot int, s decode.Snapshot) error {
 
 // Bytes is the size of a snapshot.
 func (s *snapshot) Bytes() int64 { return TokenBytes * int64(len(s.tokens)) }
+
+// Data is a snapshot's tokens and their adapter set.
+func (s *snapshot) Data() []byte {
+	b, err := json.Marshal(state{s.tokens, s.under})
+	if err != nil || int64(len(b)) > s.Bytes() {
+		panic(fmt.Sprint(len(b), err))
+	}
+	return append(b, bytes.Repeat([]byte(" "), int(s.Bytes())-len(b))...)
+}
+
+// state is what Data holds.
+type state struct {
+	Tokens []decode.Token
+	Under  string
+}
+
+// Revive makes a snapshot again. Data that is none of Data's is one that cannot be
+// restored.
+func (m *Model) Revive(data []byte) (decode.Snapshot, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.live++
+	var s state
+	if err := json.Unmarshal(data, &s); err != nil {
+		return &snapshot{m: m, damaged: true}, nil
+	}
+	return &snapshot{m: m, tokens: s.Tokens, under: s.Under}, nil
+}
 
 // Free counts a snapshot as gone.
 func (s *snapshot) Free() {

@@ -35,6 +35,45 @@ func (h *handler) chat(ctx context.Context, calls []operator.Call, done func(int
 	return ctx.Err()
 }
 
+// speech is a turn in a session whose message has been put.
+type speech struct {
+	*inference.Turn
+	model string
+	said  inference.Message
+}
+
+// speak takes the turn in a session and makes a request's prompt its next message.
+// The caller calls End.
+func (h *handler) speak(ctx context.Context, session string, req *inference.Request) (*speech, error) {
+	t, err := h.Sessions.Begin(ctx, session)
+	if err != nil {
+		return nil, err
+	}
+	if req.Model == "" {
+		req.Model = t.Model
+	}
+	m, err := h.Registry.Model(req.Model)
+	if errs.CodeOf(err) == errs.ModelNotFound && t.Model != "" && req.Model == t.Model {
+		err = errs.New(errs.ModelNotFound, "chat", "session %q was held with model %q, which was dropped; create the model again, or begin anew: DROP SESSION '%s'",
+			session, t.Model, strings.ReplaceAll(session, "'", "''"))
+	}
+	if err == nil && t.Model != "" && t.Model != m.Name {
+		err = errs.New(errs.InvalidArgument, "chat", "session %q belongs to model %q, not %q; use another session", session, t.Model, m.Name)
+	}
+	if err != nil {
+		t.End()
+		return nil, err
+	}
+	s := &speech{t, m.Name, inference.Message{Role: "user", Content: req.Prompt}}
+	req.Model, req.Prompt, req.Messages, req.Keep = m.Name, "", append(t.Messages, s.said), session
+	return s, nil
+}
+
+// answered keeps the turn.
+func (s *speech) answered(text string) error {
+	return s.Say(s.model, s.said, inference.Message{Role: "assistant", Content: text})
+}
+
 // turn says one message and keeps the answer.
 func (h *handler) turn(ctx context.Context, session string, c operator.Call) operator.Answer {
 	r, _, err := read(c, chatOptions)
@@ -44,27 +83,11 @@ func (h *handler) turn(ctx context.Context, session string, c operator.Call) ope
 	if c.Args[2].Kind == operator.Null {
 		r.req.Model = "" // read has put the session's name there
 	}
-	t, err := h.Sessions.Begin(ctx, session)
+	s, err := h.speak(ctx, session, &r.req)
 	if err != nil {
 		return operator.Answer{Err: asError(err), Fail: r.fail}
 	}
-	defer t.End()
-	if r.req.Model == "" {
-		r.req.Model = t.Model
-	}
-	m, err := h.Registry.Model(r.req.Model)
-	if errs.CodeOf(err) == errs.ModelNotFound && t.Model != "" && r.req.Model == t.Model {
-		err = errs.New(errs.ModelNotFound, "chat", "session %q was held with model %q, which was dropped; create the model again, or begin anew: DROP SESSION '%s'",
-			session, t.Model, strings.ReplaceAll(session, "'", "''"))
-	}
-	if err == nil && t.Model != "" && t.Model != m.Name {
-		err = errs.New(errs.InvalidArgument, "chat", "session %q belongs to model %q, not %q; use another session", session, t.Model, m.Name)
-	}
-	if err != nil {
-		return operator.Answer{Err: asError(err), Fail: r.fail}
-	}
-	said := inference.Message{Role: "user", Content: r.req.Prompt}
-	r.req.Model, r.req.Prompt, r.req.Messages, r.req.Keep = m.Name, "", append(t.Messages, said), session
+	defer s.End()
 	var answer inference.Completion
 	err = h.Engine.Generate(ctx, []inference.Request{r.req}, func(_ int, c inference.Completion) { answer = c })
 	if err == nil && answer.Err != nil {
@@ -74,7 +97,7 @@ func (h *handler) turn(ctx context.Context, session string, c operator.Call) ope
 	if err != nil {
 		return operator.Answer{Err: asError(err), Fail: r.fail}
 	}
-	if err := t.Say(m.Name, said, inference.Message{Role: "assistant", Content: answer.Text}); err != nil {
+	if err := s.answered(answer.Text); err != nil {
 		return operator.Answer{Err: asError(err), Fail: r.fail}
 	}
 	return operator.Answer{Text: answer.Text}

@@ -28,10 +28,11 @@ const (
 )
 
 // generateOptions are those of generate, tableOptions of FROM generate;
-// FROM generate_stream has options as they are.
+// streamOptions of FROM generate_stream.
 var (
 	generateOptions = append(slices.Clone(options), cacheOption)
 	tableOptions    = append(slices.Clone(generateOptions), choicesOption)
+	streamOptions   = append(slices.Clone(options), sessionOption)
 )
 
 // onlyNamed stops a call from giving an option by position: nothing casts to its
@@ -138,7 +139,7 @@ func functions() operator.Functions {
 					{Name: "prompt_tokens", Type: "INTEGER"}, {Name: "shared_tokens", Type: "INTEGER"},
 					{Name: "completion_tokens", Type: "INTEGER"}, {Name: "logprob", Type: "DOUBLE"}, {Name: "model", Type: "VARCHAR"},
 				}},
-			{Fn: fnGenerateStream, Name: "generate_stream", Args: columns("prompt", options), Overloads: [][]int{{}, {1}, {0, 1}},
+			{Fn: fnGenerateStream, Name: "generate_stream", Args: columns("prompt", streamOptions), Overloads: [][]int{{}, {1}, {0, 1}},
 				Columns: []operator.Column{
 					{Name: "seq", Type: "INTEGER"}, {Name: "text", Type: "VARCHAR"}, {Name: "token", Type: "INTEGER"},
 					{Name: "logprob", Type: "DOUBLE"}, {Name: "done", Type: "BOOLEAN"}, {Name: "finish_reason", Type: "VARCHAR"},

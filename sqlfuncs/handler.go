@@ -80,7 +80,7 @@ func optionsOf(fn uint16) []option {
 	case fnChat:
 		return chatOptions
 	case fnGenerateStream:
-		return options
+		return streamOptions
 	case fnEmbed:
 		return embedOptions
 	}

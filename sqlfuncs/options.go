@@ -16,9 +16,10 @@ import (
 // call is a request with what only the SQL layer knows of it.
 type call struct {
 	req     inference.Request
-	fail    bool // on_error := 'fail'
-	choices int  // n, for FROM generate
-	null    bool // nothing to infer
+	fail    bool   // on_error := 'fail'
+	choices int    // n, for FROM generate
+	null    bool   // nothing to infer
+	session string // of a stream, "" for none
 
 	texts                  []string // of a group
 	labels                 []string // of a classification
@@ -135,6 +136,15 @@ var cacheOption = option{"cache", "VARCHAR", func(c *call, a operator.Arg) error
 	return nil
 }}
 
+// sessionOption is FROM generate_stream's own.
+var sessionOption = option{"session", "VARCHAR", func(c *call, a operator.Arg) error {
+	if a.Text == "" {
+		return invalid("the session has no name; give it one")
+	}
+	c.session = a.Text
+	return nil
+}}
+
 // choicesOption is FROM generate's own.
 var choicesOption = option{"n", "INTEGER", integer("n", 1, 128, func(c *call, v int64) { c.choices = int(v) })}
 
@@ -204,6 +214,9 @@ func read(c operator.Call, opts []option) (out call, known bool, err error) {
 		if err := out.target.check(c.Fn); err != nil {
 			return out, known, err
 		}
+	}
+	if out.session != "" && out.req.Messages != nil {
+		return out, known, invalid("session and messages are both given: a session has messages of its own, give the prompt that comes next")
 	}
 	if out.req.Schema != nil && out.req.Params.Grammar != "" {
 		return out, known, invalid("grammar and json_schema, or a type, are both given; give one of them")

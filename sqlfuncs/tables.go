@@ -2,7 +2,9 @@ package sqlfuncs
 
 import (
 	"context"
+	"errors"
 	"strconv"
+	"strings"
 
 	"hyprstream/inference"
 	"hyprstream/sqlfuncs/operator"
@@ -31,10 +33,20 @@ func (h *handler) stream(ctx context.Context, c operator.Call, row func([]*strin
 	if c.Fn == fnGenerateTable {
 		return h.choices(ctx, r, row)
 	}
+	var said *speech // nil without a session
+	if r.session != "" {
+		if said, err = h.speak(ctx, r.session, &r.req); err != nil {
+			return err
+		}
+		defer said.End()
+	}
 	rec := recorderOf(ctx)
 	rec.Expect("generate_stream", r.req.Model, 1, 1)
 	r.req.Logprobs = true
-	return h.Engine.Stream(ctx, r.req, func(ch inference.Chunk) error {
+	var text strings.Builder
+	kept := false
+	err = h.Engine.Stream(ctx, r.req, func(ch inference.Chunk) error {
+		text.WriteString(ch.Text)
 		cells := []*string{num(ch.Seq), &ch.Text, nil, nil, truth(ch.Done), nil, nil, nil, nil}
 		if ch.Token >= 0 && !(ch.Done && ch.Text == "") {
 			cells[2], cells[3] = num(int(ch.Token)), float(ch.Logprob)
@@ -44,11 +56,24 @@ func (h *handler) stream(ctx context.Context, c operator.Call, row func([]*strin
 			if f.Err != nil {
 				return f.Err
 			}
+			if said != nil { // on disk before its last row is told
+				if err := said.answered(text.String()); err != nil {
+					return err
+				}
+				kept = true
+			}
 			cells[5], cells[6], cells[7], cells[8] = &f.FinishReason, num(f.PromptTokens), num(f.CompletionTokens), &f.Model
 		}
 		row(cells)
 		return nil
 	})
+	if said != nil && !kept && ctx.Err() != nil && text.Len() > 0 {
+		// Stopped by its client, who has read that much.
+		if unkept := said.answered(text.String()); unkept != nil {
+			return errors.Join(err, unkept)
+		}
+	}
+	return err
 }
 
 func (h *handler) choices(ctx context.Context, r call, row func([]*string)) error {

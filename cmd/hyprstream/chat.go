@@ -18,6 +18,7 @@ import (
 	"hyprstream/cmd/hyprstream/internal/client"
 	"hyprstream/cmd/hyprstream/internal/output"
 	"hyprstream/cmd/hyprstream/internal/shell"
+	"hyprstream/cmd/hyprstream/internal/sqltext"
 	"hyprstream/errs"
 )
 
@@ -88,9 +89,6 @@ func (a *app) chat(parent context.Context, conv *conversation, prompt string, in
 		ctx, stop = interruptible(parent)
 	}
 	defer stop()
-	if conv.turns, err = a.loadSession(conv.flags.session); err != nil {
-		return err
-	}
 	if conv.client, _, err = a.open(ctx); err != nil {
 		return stopped(ctx, err)
 	}
@@ -100,10 +98,7 @@ func (a *app) chat(parent context.Context, conv *conversation, prompt string, in
 		}
 	}()
 	if !interactive {
-		if err := conv.ask(ctx, prompt); err != nil {
-			return stopped(ctx, err)
-		}
-		return a.saveSession(conv.flags.session, conv.turns)
+		return stopped(ctx, conv.ask(ctx, prompt))
 	}
 	return conv.talk(ctx)
 }
@@ -136,7 +131,10 @@ func (c *conversation) talk(ctx context.Context) error {
 			return errs.Wrap(err, errs.Internal, "chat", "the terminal cannot be read")
 		case text == "":
 		case text == "/reset":
-			c.turns = nil
+			if err := c.reset(ctx); err != nil {
+				show(a.stderr, err)
+				continue
+			}
 			fmt.Fprintln(a.stderr, "the conversation begins anew")
 		case text == "/quit", text == "/exit":
 			return nil
@@ -146,18 +144,25 @@ func (c *conversation) talk(ctx context.Context) error {
 			running, stop := signal.NotifyContext(ctx, os.Interrupt)
 			err := stopped(running, c.ask(running, text))
 			stop()
-			if err == nil || errors.Is(err, errInterrupted) {
-				err = a.saveSession(c.flags.session, c.turns)
-			}
-			if err != nil {
+			if err != nil && !errors.Is(err, errInterrupted) {
 				show(a.stderr, err)
 			}
 		}
 	}
 }
 
-// ask sends the dialogue with one more message and prints the answer. What was
-// answered before Ctrl-C stays in the dialogue.
+// reset forgets what was said.
+func (c *conversation) reset(ctx context.Context) error {
+	c.turns = nil
+	if c.flags.session == "" {
+		return nil
+	}
+	_, err := client.Rows(ctx, c.client, "DROP SESSION IF EXISTS "+sqltext.Literal(c.flags.session))
+	return err
+}
+
+// ask says one more message and prints the answer. What was answered before Ctrl-C
+// stays in the dialogue.
 func (c *conversation) ask(ctx context.Context, prompt string) error {
 	turns := append(c.turns[:len(c.turns):len(c.turns)], turn{"user", prompt})
 	sql, args, err := c.statement(turns)
@@ -186,12 +191,9 @@ func (c *conversation) ask(ctx context.Context, prompt string) error {
 	return nil
 }
 
-// statement is the dialogue as one SQL statement; values are parameters.
+// statement is the dialogue, or the last message where a session keeps the others,
+// as one SQL statement; values are parameters.
 func (c *conversation) statement(turns []turn) (string, []any, error) {
-	messages, err := json.Marshal(turns)
-	if err != nil {
-		return "", nil, errs.Wrap(err, errs.Internal, "chat", "the dialogue cannot be sent")
-	}
 	var args []any
 	bind := func(v any) string {
 		args = append(args, v)
@@ -201,7 +203,16 @@ func (c *conversation) statement(turns []turn) (string, []any, error) {
 	if c.flags.model != "" {
 		model = bind(c.flags.model)
 	}
-	sql := "SELECT text, done, finish_reason FROM generate_stream(" + model + ", NULL::VARCHAR, messages := " + bind(string(messages))
+	sql := "SELECT text, done, finish_reason FROM generate_stream(" + model
+	if c.flags.session != "" {
+		sql += ", " + bind(turns[len(turns)-1].Content) + ", session := " + bind(c.flags.session)
+	} else {
+		messages, err := json.Marshal(turns)
+		if err != nil {
+			return "", nil, errs.Wrap(err, errs.Internal, "chat", "the dialogue cannot be sent")
+		}
+		sql += ", NULL::VARCHAR, messages := " + bind(string(messages))
+	}
 	if c.flags.system != "" {
 		sql += ", system := " + bind(c.flags.system)
 	}

@@ -1,13 +1,8 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -77,56 +72,3 @@ func usageError(format string, args ...any) error {
 type usage struct{ error }
 
 func (u *usage) Unwrap() error { return u.error }
-
-var sessionName = regexp.MustCompile(`^[\pL\pN][\pL\pN._-]*$`)
-
-func (a *app) sessionFile(name string) (string, error) {
-	if !sessionName.MatchString(name) {
-		return "", errs.New(errs.InvalidArgument, "chat", "--session %q: a session's name is letters, digits, dots, underscores and dashes", name)
-	}
-	return filepath.Join(a.data, "chats", name+".json"), nil
-}
-
-// loadSession reads a kept conversation; a new name begins one.
-func (a *app) loadSession(name string) (turns []turn, err error) {
-	if name == "" {
-		return nil, nil
-	}
-	file, err := a.sessionFile(name)
-	if err != nil {
-		return nil, err
-	}
-	text, err := os.ReadFile(file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
-	case err != nil:
-		return nil, errs.Wrap(err, errs.PermissionDenied, "chat", "the session cannot be read")
-	}
-	if err := json.Unmarshal(text, &turns); err != nil {
-		return nil, errs.Wrap(err, errs.InvalidArgument, "chat", "the session's file %s is damaged; remove it to begin anew", file)
-	}
-	return turns, nil
-}
-
-// saveSession keeps the conversation, all or nothing.
-func (a *app) saveSession(name string, turns []turn) error {
-	if name == "" {
-		return nil
-	}
-	file, err := a.sessionFile(name)
-	if err != nil {
-		return err
-	}
-	text, err := json.MarshalIndent(turns, "", " ")
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(file), 0o700)
-	}
-	if err == nil {
-		err = os.WriteFile(file+".new", append(text, '\n'), 0o600)
-	}
-	if err == nil {
-		err = os.Rename(file+".new", file)
-	}
-	return errs.Wrap(err, errs.PermissionDenied, "chat", "the session cannot be kept")
-}

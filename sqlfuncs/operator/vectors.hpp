@@ -117,7 +117,7 @@ struct Search {
 	string index;                  //! its name
 
 	//! The rows that the index is asked for first; and the part of a table above which it is read instead.
-	static constexpr idx_t FIRST = 64, PER_ROW = 4, MORE = 8, PART = 8;
+	static constexpr idx_t FIRST = 128, PER_ROW = 4, MORE = 8, PART = 8;
 
 	bool Worth(idx_t rows, idx_t asked) const {
 		return asked <= rows / PART;

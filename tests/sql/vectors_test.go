@@ -53,7 +53,7 @@ var searches = []struct {
 
 var vectorTables = []string{
 	docs,
-	"CREATE TABLE notes AS SELECT i AS id, embed('bert', 'note ' || i) AS v FROM range(1000) r(i)",
+	"CREATE TABLE notes AS SELECT i AS id, embed('bert', 'note ' || i) AS v FROM range(1200) r(i)",
 	"CREATE TABLE empty (id INTEGER, v FLOAT[32])",
 	"CREATE TABLE sparse AS SELECT id, CASE WHEN id % 20 = 1 THEN v::FLOAT[] WHEN id % 20 < 10 THEN list_transform(v::FLOAT[], lambda x: 0) END::FLOAT[32] AS v FROM docs",
 }

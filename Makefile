@@ -12,6 +12,7 @@ PYTHON := .deps/venv/bin/python
 STAMPS := .deps/stamps
 MODEL  := .deps/models/gemma-3-270m-q4_k_m.gguf
 MINILM := .deps/models/all-MiniLM-L6-v2
+VSS    := .deps/vss/vss.duckdb_extension
 JDBC   := .deps/jdbc/flight-sql-jdbc-driver-18.3.0.jar
 LINT   := .deps/bin/golangci-lint-2.15.0
 
@@ -36,9 +37,9 @@ deps: ## Fetch and build what bin/hyprstream links (llama.cpp, DuckDB headers), 
 	@bash scripts/tools.sh build
 	@$(MAKE) -s --no-print-directory -j3 $(STAMPS)/llama $(DUCKDB_STAMP) $(STAMPS)/python $(MODEL) $(STAMPS)/go-modules
 
-test-deps: deps ## deps, and what only tests need: stock clients, Java with the JDBC driver, an encoder, the llama.cpp reference programs
+test-deps: deps ## deps, and what only tests need: stock clients, Java with the JDBC driver, an encoder, DuckDB's vss, the llama.cpp reference programs
 	@bash scripts/tools.sh test
-	@$(MAKE) -s --no-print-directory $(JDBC) $(MINILM)/config.json $(STAMPS)/clients .deps/bin/greedyref .deps/bin/embedref
+	@$(MAKE) -s --no-print-directory $(JDBC) $(MINILM)/config.json $(STAMPS)/vss $(STAMPS)/clients .deps/bin/greedyref .deps/bin/embedref
 
 build: deps ## Build bin/hyprstream
 	@echo "[go] building bin/hyprstream"
@@ -65,7 +66,7 @@ lint: $(LINT) ## golangci-lint with .golangci.yml
 
 bench-deps: deps ## deps, and what benchmarks need: llama-server, llama-batched-bench, llama-cpp-python of the same source, DuckDB's Python, JDBC
 	@bash scripts/tools.sh test
-	@$(MAKE) -s --no-print-directory $(STAMPS)/llama-bench $(STAMPS)/bench-python $(JDBC)
+	@$(MAKE) -s --no-print-directory $(STAMPS)/llama-bench $(STAMPS)/bench-python $(STAMPS)/vss $(JDBC)
 
 # Flags of bench/throughput.py; with --quick among them the others are short too.
 BENCH ?= --runs 3
@@ -79,6 +80,7 @@ bench: bench-deps build ## Benchmarks beside llama-server and others (BENCH=--qu
 	$(PYTHON) bench/flight.py $(QUICK)
 	$(PYTHON) bench/semantic_join.py $(QUICK)
 	$(PYTHON) bench/cascade.py $(QUICK)
+	$(PYTHON) bench/vectors.py $(QUICK)
 	go test -run '^$$' -bench . -benchmem $(if $(QUICK),-benchtime 1x) -timeout 30m ./...
 
 RESULTS := .deps/conformance
@@ -154,6 +156,11 @@ $(MODEL): | $(STAMPS)/venv
 
 $(MINILM)/config.json: scripts/minilm.sh | $(STAMPS)/venv
 	@bash scripts/minilm.sh $(MINILM)
+	@touch $@
+
+# A stamp, as there is no file on platforms that have no such package.
+$(STAMPS)/vss: scripts/vss.sh | $(STAMPS)/venv
+	@bash scripts/vss.sh $(VSS)
 	@touch $@
 
 # Only the packages that this platform compiles: `go mod download` would fetch every platform's DuckDB.

@@ -62,6 +62,7 @@ type DB struct {
 	queries queries
 
 	dialogues *inference.Sessions // of chat()
+	vectors   bool                // the extension for similarity search by index is loaded
 
 	mu       sync.Mutex // guards the fields below
 	sessions map[*Session]struct{}
@@ -199,6 +200,9 @@ func (db *DB) prepareDuck() error {
 		return errs.New(errs.Internal, "database.Open", "DuckDB gave no connection")
 	}
 	defer m.Disconnect(&conn)
+	if err := db.openVectors(conn); err != nil {
+		return err
+	}
 	if err := db.registerTables(conn); err != nil {
 		return err
 	}

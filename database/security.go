@@ -3,6 +3,7 @@ package database
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"hyprstream/errs"
@@ -30,6 +31,10 @@ func (db *DB) lockdown() []string {
 	for _, d := range db.cfg.AllowDirs {
 		dirs = append(dirs, realPath(d))
 	}
+	settings := clientSettings
+	if db.vectors {
+		settings = append(slices.Clone(settings), "hnsw_ef_search")
+	}
 	return []string{
 		"SET autoinstall_known_extensions = false",
 		"SET autoload_known_extensions = false",
@@ -37,7 +42,7 @@ func (db *DB) lockdown() []string {
 		"SET allow_persistent_secrets = false",
 		"SET allowed_directories = " + list(dirs),
 		"SET enable_external_access = false",
-		"SET allowed_configs = " + list(clientSettings),
+		"SET allowed_configs = " + list(settings),
 		"SET lock_configuration = true",
 	}
 }

@@ -26,7 +26,7 @@ func diffStatements(failing bool) *rapid.Generator[diffStatement] {
 			g.args, g.dear, g.early, g.hit = nil, 0, false, map[string]bool{}
 		}
 		s.hit = g.hit
-		s.subset = g.dear <= 1 && !g.early
+		s.subset = g.dear <= 1 && !g.early && !g.hit["similarity"] // a text that is compared with each row is embedded before there is one
 		return s
 	})
 }

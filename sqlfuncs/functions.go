@@ -83,7 +83,7 @@ func without(opts []option, names ...string) []option {
 }
 
 // similarityMacro is the cosine. Lists and arrays of any number are taken.
-const similarityMacro = "CREATE MACRO similarity(a, b) AS __similarity(a::DOUBLE[], b::DOUBLE[])"
+const similarityMacro = "CREATE MACRO similarity(a, b) AS __similarity(a, b)"
 
 // generateMacro gives the inner function its named options.
 func generateMacro() string {

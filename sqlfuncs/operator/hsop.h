@@ -71,6 +71,9 @@ int hs_add_setting(void *db, const char *name, const char *description, const ch
                    size_t errlen);
 // Takes a table function or pragma of DuckDB's own away.
 int hs_withhold(void *db, const char *name, char *err, size_t errlen);
+// Lists the HNSW indexes in the database's own catalog: of each its quoted name, table, statement and "1" where a log has
+// changes that it has not taken in, each ended by a NUL. out is for the caller to free.
+int hs_hnsw_indexes(void *db, char **out, size_t *n, char *err, size_t errlen);
 // Keeps clients' statements out of dir; DuckDB's own files there begin with own.
 int hs_guard(void *db, const char *dir, const char *own, char *err, size_t errlen);
 void hs_detach(void *db);

@@ -169,8 +169,12 @@ bool RewriteAnyJoin(ClientContext &context, unique_ptr<LogicalOperator> &op) {
 
 //! An inner join that only leaves pairs out here and there, as a.id <> b.id does.
 static bool IsNearlyCross(LogicalOperator &op) {
+	if (op.type == LogicalOperatorType::LOGICAL_CROSS_PRODUCT) {
+		auto &right = *op.children[1]; // one row makes no pairs: a text that was hoisted
+		return right.children.empty() || right.children[0]->type != LogicalOperatorType::LOGICAL_DUMMY_SCAN;
+	}
 	if (op.type != LogicalOperatorType::LOGICAL_COMPARISON_JOIN) {
-		return op.type == LogicalOperatorType::LOGICAL_CROSS_PRODUCT;
+		return false;
 	}
 	auto &join = op.Cast<LogicalComparisonJoin>();
 	for (auto &c : join.conditions) {

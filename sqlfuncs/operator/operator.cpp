@@ -3,6 +3,7 @@
 #include "register.hpp"
 #include "guard.hpp"
 #include "withhold.hpp"
+#include "indexes.hpp"
 #include "calls.hpp"
 #include "parameters.hpp"
 #include "fetch.hpp"

@@ -12,6 +12,7 @@
 #include "extract.hpp"
 #include "inference.hpp"
 #include "join.hpp"
+#include "search.hpp"
 #include "duckdb/optimizer/optimizer.hpp"
 #include "duckdb/planner/binder.hpp"
 #include "duckdb/planner/expression/bound_columnref_expression.hpp"
@@ -335,6 +336,56 @@ struct Rewriter {
 		return r;
 	}
 
+	//! Has op's constant texts embedded once, beside its rows.
+	void Hoist(unique_ptr<LogicalOperator> &op) {
+		vector<unique_ptr<Expression>> requests;
+		vector<Called> calls;
+		auto ti = optimizer.binder.GenerateTableIndex();
+		for (auto &e : op->expressions) {
+			if (!IsLiftable(*e)) { // a column of its own travels upward, and may be asked for fewer rows
+				HoistFrom(e, ti, requests, calls);
+			}
+		}
+		if (requests.empty()) {
+			return;
+		}
+		auto shown = op->GetColumnBindings();
+		unique_ptr<LogicalOperator> one = make_uniq<LogicalDummyScan>(optimizer.binder.GenerateTableIndex());
+		one->SetEstimatedCardinality(1);
+		InferBelow(one, ti, std::move(requests), std::move(calls));
+		auto rows = op->children[0]->EstimateCardinality(optimizer.context);
+		op->children[0] = LogicalCrossProduct::Create(std::move(op->children[0]), std::move(one));
+		op->children[0]->SetEstimatedCardinality(rows);
+		if (op->type == LogicalOperatorType::LOGICAL_FILTER) {
+			op = Hide(std::move(op), shown);
+		}
+	}
+	//! Has an index answer what is ordered by similarity, where one can.
+	void SearchBelow(LogicalTopN &top) {
+		idx_t column;
+		if (auto p = SearchFinder::ProjectionOf(top, column)) {
+			SearchFinder(optimizer).Rewrite(top, *p, column);
+		}
+	}
+	//! Both, in all of the plan.
+	void Prepare(unique_ptr<LogicalOperator> &op) {
+		for (auto &c : op->children) {
+			Prepare(c);
+		}
+		switch (op->type) {
+		case LogicalOperatorType::LOGICAL_PROJECTION:
+		case LogicalOperatorType::LOGICAL_FILTER:
+		case LogicalOperatorType::LOGICAL_AGGREGATE_AND_GROUP_BY:
+			Hoist(op);
+			break;
+		case LogicalOperatorType::LOGICAL_TOP_N:
+			SearchBelow(op->Cast<LogicalTopN>());
+			break;
+		default:
+			break;
+		}
+	}
+
 	Deferred Visit(unique_ptr<LogicalOperator> &op) {
 		if (op->type == LogicalOperatorType::LOGICAL_FILTER || op->type == LogicalOperatorType::LOGICAL_PROJECTION) {
 			RewriteCrossProduct(optimizer.GetContext(), *op);
@@ -377,6 +428,7 @@ struct Rewriter {
 
 void Rewrite(OptimizerExtensionInput &input, unique_ptr<LogicalOperator> &plan) {
 	Rewriter r {input.optimizer};
+	r.Prepare(plan);
 	auto d = r.Visit(plan);
 	r.Force(plan, d);
 	Mark(*plan, 0);

@@ -118,6 +118,8 @@ struct Search {
 
 	//! The rows that the index is asked for first; and the part of a table above which it is read instead.
 	static constexpr idx_t FIRST = 128, PER_ROW = 4, MORE = 8, PART = 8;
+	//! Of rows that pass a condition, so many times as many must be left: the last ones that an index gives are the least sure.
+	static constexpr idx_t SPARE = 2;
 
 	bool Worth(idx_t rows, idx_t asked) const {
 		return asked <= rows / PART;
@@ -152,7 +154,7 @@ struct Search {
 		auto total = storage.GetTotalRows();
 		for (auto ask = First(); Worth(total, ask); ask *= MORE) {
 			rows.Reset();
-			if (Ask(context, v, ask, rows) >= wanted) {
+			if (Ask(context, v, ask, rows) >= (filter ? SPARE * wanted : wanted)) {
 				return ask;
 			}
 		}

@@ -22,7 +22,8 @@ func newID() string {
 type handles[T any] struct {
 	ttl   time.Duration
 	limit int
-	drop  func(T) // called without the lock for each value that expires or is evicted
+	drop  func(T)      // called without the lock for each value that expires or is evicted
+	stays func(T) bool // asked without the lock once a value is stored: whether its owner is still there
 
 	mu    sync.Mutex
 	byID  map[string]*list.Element
@@ -35,11 +36,12 @@ type handle[T any] struct {
 	used  time.Time
 }
 
-func newHandles[T any](ttl time.Duration, limit int, drop func(T)) *handles[T] {
-	return &handles[T]{ttl: ttl, limit: limit, drop: drop, byID: map[string]*list.Element{}, order: list.New()}
+func newHandles[T any](ttl time.Duration, limit int, drop func(T), stays func(T) bool) *handles[T] {
+	return &handles[T]{ttl: ttl, limit: limit, drop: drop, stays: stays, byID: map[string]*list.Element{}, order: list.New()}
 }
 
-// put stores a value under a new id, evicting the oldest beyond the limit.
+// put stores a value under a new id, evicting the oldest beyond the limit. A value
+// whose owner has ended meanwhile is dropped: nobody else would.
 func (h *handles[T]) put(value T) string {
 	id := newID()
 	h.mu.Lock()
@@ -50,6 +52,9 @@ func (h *handles[T]) put(value T) string {
 	}
 	h.mu.Unlock()
 	h.dropAll(out)
+	if !h.stays(value) {
+		h.remove(id)
+	}
 	return id
 }
 

@@ -121,7 +121,7 @@ func (s *service) startPoll(ctx context.Context, p *plan, tx string, params arro
 		t.params = params
 	}
 	t.job = t.start(context.WithoutCancel(ctx), n)
-	return s.poll(ctx, s.keepTicket(t), t, desc)
+	return s.poll(ctx, s.tickets.put(t), t, desc)
 }
 
 // start runs the ticket's statement in the background. The job's stop ends it.

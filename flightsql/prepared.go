@@ -59,7 +59,7 @@ func (s *service) CreatePreparedStatement(ctx context.Context, req flightsql.Act
 	}
 	update := !p.query
 	return flightsql.ActionCreatePreparedStatementResult{
-		Handle:          []byte(s.keepPrepared(&prepared{plan: p})),
+		Handle:          []byte(s.prepared.put(&prepared{plan: p})),
 		DatasetSchema:   p.schema,
 		ParameterSchema: p.params,
 		IsUpdate:        &update,

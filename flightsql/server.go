@@ -145,8 +145,8 @@ func newService(db *database.DB, opt Options) (*service, error) {
 	s := &service{opt: opt, log: opt.Logger, mem: opt.Allocator}
 	s.Alloc = opt.Allocator
 	s.running.byID = map[string]context.CancelCauseFunc{}
-	s.tickets = newHandles(opt.TTL, opt.Handles, (*ticket).release)
-	s.prepared = newHandles(opt.TTL, opt.Handles, (*prepared).release)
+	s.tickets = newHandles(opt.TTL, opt.Handles, (*ticket).release, func(t *ticket) bool { return s.sessions.has(t.plan.session) })
+	s.prepared = newHandles(opt.TTL, opt.Handles, (*prepared).release, func(p *prepared) bool { return s.sessions.has(p.plan.session) })
 	s.sessions = newSessions(db, opt, s.forget)
 	return s, s.registerInfo()
 }
@@ -155,24 +155,6 @@ func newService(db *database.DB, opt Options) (*service, error) {
 func (s *service) forget(sess *session) {
 	s.tickets.dropWhere(func(t *ticket) bool { return t.plan.session == sess })
 	s.prepared.dropWhere(func(p *prepared) bool { return p.plan.session == sess })
-}
-
-// keepTicket and keepPrepared store what a call has made. Its session may have ended
-// meanwhile, with its connection: then nobody else would drop it.
-func (s *service) keepTicket(t *ticket) string {
-	id := s.tickets.put(t)
-	if !s.sessions.has(t.plan.session) {
-		s.tickets.remove(id)
-	}
-	return id
-}
-
-func (s *service) keepPrepared(p *prepared) string {
-	id := s.prepared.put(p)
-	if !s.sessions.has(p.plan.session) {
-		s.prepared.remove(id)
-	}
-	return id
 }
 
 func (s *service) grpcOptions() []grpc.ServerOption {

@@ -93,7 +93,7 @@ func (s *service) flightInfo(desc *flight.FlightDescriptor, raw []byte, schema *
 
 // issue stores t and describes it.
 func (s *service) issue(desc *flight.FlightDescriptor, t *ticket) (*flight.FlightInfo, error) {
-	raw, err := flightsql.CreateStatementQueryTicket([]byte(s.keepTicket(t)))
+	raw, err := flightsql.CreateStatementQueryTicket([]byte(s.tickets.put(t)))
 	if err != nil {
 		return nil, errs.Wrap(err, errs.Internal, "flightsql.issue", "a ticket could not be written")
 	}

@@ -38,44 +38,50 @@ func (c *Catalog) PutModel(v Model, replace bool) (replaced string, err error) {
 		return "", modelExists(old.Name)
 	}
 	v.CreatedAt = time.Now().UTC()
-	former := c.byDefault()
-	v.Pinned = old.Pinned
-	v.Default = old.Default || former == nil || !v.Encoder && former.Encoder && !c.generates()
-	edits := []edit{put("models", v.Name, v)}
+	v.Default, v.Pinned = old.Default, old.Pinned
+	next := []Model{v}
+	if former, err := c.findModel(""); err != nil || !v.Encoder && former.Encoder && !c.generates() {
+		next = c.byDefault(v)
+	}
+	var edits []edit
 	if exists {
 		if a := c.adaptersOf(v.Name); len(a) > 0 && old.Architecture != v.Architecture {
 			return "", errs.New(errs.InvalidArgument, "catalog", "model %q has adapters for architecture %s (%s) and the new file is %s: drop them first",
 				old.Name, old.Architecture, strings.Join(a, ", "), v.Architecture)
 		}
-		edits = []edit{del("models", old.Name), edits[0]}
+		edits = []edit{del("models", old.Name)}
 	}
-	if former != nil && v.Default && !old.Default {
-		former.Default = false
-		edits = append(edits, put("models", former.Name, *former))
-	} else {
-		former = nil
-	}
-	if err := c.store.change(edits...); err != nil {
+	if err := c.putModels(next, edits...); err != nil {
 		return "", err
 	}
-	v.Path = c.blob(v.SHA256)
-	c.set(func() {
-		c.models[key(v.Name)] = v
-		if former != nil {
-			c.models[key(former.Name)] = *former
-		}
-	})
 	return old.SHA256, nil
 }
 
-// byDefault is a copy of the default model's row, nil for none.
-func (c *Catalog) byDefault() *Model {
-	for _, v := range c.models {
-		if v.Default {
-			return &v
-		}
+// putModels writes rows of models, after what before removes.
+func (c *Catalog) putModels(rows []Model, before ...edit) error {
+	for _, v := range rows {
+		before = append(before, put("models", v.Name, v))
 	}
+	if err := c.store.change(before...); err != nil {
+		return err
+	}
+	c.set(func() {
+		for _, v := range rows {
+			v.Path = c.blob(v.SHA256)
+			c.models[key(v.Name)] = v
+		}
+	})
 	return nil
+}
+
+// byDefault are the rows that change where v becomes the default: v, and the one that was.
+func (c *Catalog) byDefault(v Model) []Model {
+	v.Default = true
+	if old, err := c.findModel(""); err == nil && key(old.Name) != key(v.Name) {
+		old.Default = false
+		return []Model{v, old}
+	}
+	return []Model{v}
 }
 
 // generates says whether there is a model that can continue a text.
@@ -111,7 +117,7 @@ func (c *Catalog) adaptersOf(model string) (names []string) {
 }
 
 // DropModel removes a model and returns its row. Where it was the default, the
-// oldest one left becomes it. A model with adapters is not dropped.
+// oldest one left becomes it, one that can continue a text before encoders. A model with adapters is not dropped.
 func (c *Catalog) DropModel(name string) (Model, error) {
 	c.change.Lock()
 	defer c.change.Unlock()
@@ -155,25 +161,7 @@ func (c *Catalog) SetDefault(name string) error {
 	if err != nil || v.Default {
 		return err
 	}
-	v.Default = true
-	next := []Model{v}
-	if old, err := c.findModel(""); err == nil {
-		old.Default = false
-		next = append(next, old)
-	}
-	var edits []edit
-	for _, n := range next {
-		edits = append(edits, put("models", n.Name, n))
-	}
-	if err := c.store.change(edits...); err != nil {
-		return err
-	}
-	c.set(func() {
-		for _, n := range next {
-			c.models[key(n.Name)] = n
-		}
-	})
-	return nil
+	return c.putModels(c.byDefault(v))
 }
 
 // SetPinned says whether a model stays loaded once it is.
@@ -185,9 +173,5 @@ func (c *Catalog) SetPinned(name string, pinned bool) error {
 		return err
 	}
 	v.Pinned = pinned
-	if err := c.store.change(put("models", v.Name, v)); err != nil {
-		return err
-	}
-	c.set(func() { c.models[key(v.Name)] = v })
-	return nil
+	return c.putModels([]Model{v})
 }

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -45,9 +46,7 @@ func (c *contents) choose(kind string) (file string, err error) {
 
 // nothing says what a repository holds that is of no use.
 func (c *contents) nothing() error {
-	pickles := c.with(ending(true, ".bin", ".pt", ".pth", ".ckpt", ".pkl"))
-	pickles = slices.DeleteFunc(pickles, func(e pull.Entry) bool { return e.Path == "training_args.bin" })
-	if len(pickles) > 0 {
+	if pickles := c.with(func(name string) bool { return path.Base(name) == name && convert.IsPickle(name) }); len(pickles) > 0 {
 		return errs.New(errs.Unsupported, "import", "%s holds its weights in %s, a Python pickle: reading one runs whatever code is in it, so it is refused; "+
 			"take a repository (or a revision, behind @) with *.safetensors or a GGUF file", c.repo.Source, pickles[0].Path)
 	}

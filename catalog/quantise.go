@@ -33,7 +33,7 @@ func (s *Statements) quantiseFile(ctx context.Context, path string, want convert
 	if err != nil {
 		return out, err
 	}
-	if st, err := os.Stat(path); err != nil || !os.SameFile(st, was) || st.Size() != was.Size() || !st.ModTime().Equal(was.ModTime()) {
+	if st, err := os.Stat(path); err != nil || !storage.Unchanged(was, st) {
 		return out, s.unwanted(out.blob, errs.New(errs.InvalidModelFile, "import", "%s changed while it was quantised; try again when it is complete", path))
 	}
 	return out, nil

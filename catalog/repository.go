@@ -108,11 +108,11 @@ func useless(err error) bool {
 	return slices.Contains([]errs.Code{errs.InvalidModelFile, errs.Unsupported, errs.NotFound}, errs.CodeOf(err))
 }
 
-// reader is Allow for the files of a directory that may be read: in one that was
-// pulled, all.
+// reader is Allow for the files of a directory, nil for one that was pulled: all
+// of that may be read.
 func (s *Statements) reader(dir string) func(string) (string, error) {
 	if s.Pulls != nil && s.Pulls.Owns(dir) {
-		return func(path string) (string, error) { return path, nil }
+		return nil
 	}
 	return s.Allow
 }

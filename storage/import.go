@@ -105,8 +105,7 @@ func (im *importing) byLink(ctx context.Context) (Blob, error) {
 	if _, err := copyContext(ctx, sum, linked, im.moved); err != nil {
 		return Blob{}, err
 	}
-	// The change time is left out: another import of the file links it as well.
-	if now, err := linked.Stat(); err != nil || now.Size() != st.Size() || !now.ModTime().Equal(st.ModTime()) || im.done != st.Size() {
+	if now, err := linked.Stat(); err != nil || !Unchanged(st, now) || im.done != st.Size() {
 		return Blob{}, im.changed()
 	}
 	return im.finish(name, sum, true)

@@ -9,7 +9,6 @@ import (
 	"hash"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"hyprstream/errs"
 )
@@ -36,23 +35,19 @@ func (s *Store) Part(key []byte, what string) (*Part, error) {
 	p := &Part{store: s, what: what, sum: sha256.New()}
 	sum := sha256.Sum256(key)
 	p.path = filepath.Join(s.dir, partialPrefix+hex.EncodeToString(sum[:])+".gguf")
-	for p.file == nil {
-		f, err := os.OpenFile(p.path, os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return nil, p.failed(err)
-		}
-		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-			f.Close()
-			return nil, errs.New(errs.AlreadyExists, "storage.Part", "%s is being done already; wait for that to end", what)
-		}
-		here, err1 := f.Stat()
-		there, err2 := os.Stat(p.path)
-		if err1 != nil || err2 != nil || !os.SameFile(here, there) {
-			f.Close() // its owner has just removed or adopted it
-			continue
-		}
-		p.file, p.old = f, here.Size()
+	f, free, err := OpenLocked(p.path)
+	if err != nil {
+		return nil, p.failed(err)
 	}
+	if !free {
+		return nil, errs.New(errs.AlreadyExists, "storage.Part", "%s is being done already; wait for that to end", what)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, p.failed(err)
+	}
+	p.file, p.old = f, st.Size()
 	return p, nil
 }
 

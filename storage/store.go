@@ -184,7 +184,7 @@ func Free(dir string) (int64, error) {
 // diskCode is the code of a failure to write.
 func diskCode(err error) errs.Code {
 	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG): // the last: ulimit -f
+	case NoRoom(err):
 		return errs.DiskFull
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return errs.PermissionDenied

@@ -72,7 +72,7 @@ func adapterDirectory(f *facts, dir string) (*peft.Dir, error) {
 	if !holds(dir, peft.ConfigName) && holds(dir, convert.ConfigName) {
 		return nil, errs.New(errs.InvalidArgument, "cli", "%s holds a model, not an adapter: use hyprstream model show '%s'", dir, dir)
 	}
-	d, err := peft.Find(dir, func(path string) (string, error) { return path, nil })
+	d, err := peft.Find(dir, nil)
 	if err != nil {
 		return nil, err
 	}

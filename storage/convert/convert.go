@@ -35,9 +35,6 @@ type Plan struct {
 // Unsupported for what is sound but cannot be converted (a family, a type, pickle
 // files) with what can; allow's.
 func Open(dir string, allow func(path string) (string, error)) (*Plan, error) {
-	if allow == nil {
-		allow = func(path string) (string, error) { return path, nil }
-	}
 	s, err := openSource(dir, allow)
 	if err != nil {
 		return nil, err
@@ -239,7 +236,7 @@ func (w *writer) open(name string) error {
 		return err
 	}
 	w.in, w.shard = f, name
-	if was := w.plan.weights.files[name]; !os.SameFile(st, was) || st.Size() != was.Size() || !st.ModTime().Equal(was.ModTime()) {
+	if !storage.Unchanged(w.plan.weights.files[name], st) {
 		return w.plan.source.bad(name, "it changed while it was converted; try again when it is complete")
 	}
 	return nil
@@ -290,17 +287,9 @@ func (w *writer) tensor(t *tensor) error {
 	rows := int64(t.Shape[0])
 	row := t.from.Bytes / rows
 	for i := range rows {
-		if err := copied(permuted(i, rows/int64(t.heads))*row, row); err != nil {
+		if err := copied(gguf.RotaryRow(i, rows/int64(t.heads))*row, row); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// permuted is the row of a SafeTensors projection that row i of GGUF's is. Rotary
-// positions turn pairs of dimensions of a head: the first files have them half a
-// head apart, llama.cpp's llama has them side by side.
-func permuted(i, head int64) int64 {
-	in := i % head
-	return i - in + in/2 + in%2*(head/2)
 }

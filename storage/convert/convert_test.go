@@ -63,7 +63,7 @@ func TestConvert(t *testing.T) {
 func TestRowsAreReordered(t *testing.T) {
 	var got []int64
 	for i := range int64(8) {
-		got = append(got, permuted(i, 4))
+		got = append(got, gguf.RotaryRow(i, 4))
 	}
 	for i, want := range []int64{0, 2, 1, 3, 4, 6, 5, 7} {
 		if got[i] != want {

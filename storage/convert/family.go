@@ -45,7 +45,7 @@ func (s *source) family(c *config) (*family, error) {
 type tensor struct {
 	gguf.Tensor
 	from  *entry    // where its values are; nil: data
-	heads int       // of a projection whose rows are reordered, see permuted
+	heads int       // of a projection whose rows are reordered, see gguf.RotaryRow
 	data  []float32 // values made here
 }
 
@@ -65,7 +65,7 @@ func (l *layer) need(from, out string, shape ...int) { l.add(from, out, 0, false
 func (l *layer) may(from, out string, shape ...int) { l.add(from, out, 0, true, shape) }
 
 // rotary adds a projection to heads and its bias, if there is one; reorder says
-// that rows are permuted.
+// that rows are, too.
 func (l *layer) rotary(from, out string, heads, dim, in int, reorder bool) {
 	n := 0
 	if reorder {

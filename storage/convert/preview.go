@@ -2,10 +2,7 @@ package convert
 
 import (
 	"maps"
-	"os"
 	"slices"
-
-	"hyprstream/errs"
 )
 
 // Files are what Open reads of a directory beside the weights, where it is there.
@@ -15,13 +12,9 @@ var Files = []string{ConfigName, tokenizerName, pieceName, settingsName, indexNa
 // its weights are, and says in which of the files called names those are. Errors
 // are Open's.
 func Preview(dir string, names []string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
+	s, err := listSource(dir, nil)
 	if err != nil {
-		return nil, errs.Wrap(err, errs.Internal, op, "the directory %s cannot be read", dir)
-	}
-	s := &source{dir: dir, allow: func(path string) (string, error) { return path, nil }}
-	for _, e := range entries {
-		s.files = append(s.files, e.Name())
+		return nil, err
 	}
 	c, _, err := s.readConfig()
 	if err != nil {

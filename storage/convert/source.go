@@ -22,12 +22,20 @@ const (
 // source is a model directory.
 type source struct {
 	dir   string
-	files []string // names in it, sorted
-	allow func(path string) (string, error)
+	files []string                          // names in it, sorted
+	allow func(path string) (string, error) // nil allows all
 }
 
 // openSource lists a directory and refuses one that is no SafeTensors model.
 func openSource(dir string, allow func(string) (string, error)) (*source, error) {
+	s, err := listSource(dir, allow)
+	if err == nil && len(s.named(".safetensors")) == 0 {
+		err = s.noWeights()
+	}
+	return s, err
+}
+
+func listSource(dir string, allow func(string) (string, error)) (*source, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		code := errs.NotFound
@@ -40,17 +48,19 @@ func openSource(dir string, allow func(string) (string, error)) (*source, error)
 	for _, e := range entries {
 		s.files = append(s.files, e.Name())
 	}
-	if len(s.named(".safetensors")) > 0 {
-		return s, nil
-	}
-	return nil, s.noWeights()
+	return s, nil
+}
+
+// IsPickle says whether a file of this name would hold weights as a Python pickle.
+func IsPickle(name string) bool {
+	return name != "training_args.bin" && slices.Contains([]string{".bin", ".pt", ".pth", ".ckpt", ".pkl"}, strings.ToLower(filepath.Ext(name)))
 }
 
 // noWeights says what a directory without SafeTensors holds instead.
 func (s *source) noWeights() error {
-	if pickles := slices.DeleteFunc(s.named(".bin", ".pt", ".pth", ".ckpt", ".pkl"), func(name string) bool { return name == "training_args.bin" }); len(pickles) > 0 {
+	if i := slices.IndexFunc(s.files, IsPickle); i >= 0 {
 		return errs.New(errs.Unsupported, op, "%s holds its weights in %s, a Python pickle: reading one runs whatever code is in it, so it is refused; "+
-			"take the model's *.safetensors files, or save it as such with save_pretrained(dir, safe_serialization=True)", s.dir, pickles[0])
+			"take the model's *.safetensors files, or save it as such with save_pretrained(dir, safe_serialization=True)", s.dir, s.files[i])
 	}
 	if ggufs := s.named(".gguf"); len(ggufs) > 0 {
 		return errs.New(errs.InvalidArgument, op, "%s is a directory with GGUF files and no *.safetensors; name the file: FROM '%s'", s.dir, filepath.Join(s.dir, ggufs[0]))
@@ -72,9 +82,11 @@ func (s *source) has(name string) bool { return slices.Contains(s.files, name) }
 
 // open opens a regular file of the directory for reading.
 func (s *source) open(name string) (*os.File, fs.FileInfo, error) {
-	path, err := s.allow(filepath.Join(s.dir, name)) // a link in it may lead out of it
-	if err != nil {
-		return nil, nil, err
+	path, err := filepath.Join(s.dir, name), error(nil)
+	if s.allow != nil { // a link in the directory may lead out of it
+		if path, err = s.allow(path); err != nil {
+			return nil, nil, err
+		}
 	}
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe must not hold us up
 	if err != nil {

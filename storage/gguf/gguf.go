@@ -135,3 +135,12 @@ func (m *Metadata) Header(tensors []Tensor) []byte {
 	b.Write(make([]byte, Padded(uint64(b.Len()))-uint64(b.Len())))
 	return b.Bytes()
 }
+
+// RotaryRow is the row of a llama's query or key projection in SafeTensors that
+// row i in GGUF is, with head rows to each head. Rotary positions turn pairs of
+// dimensions of a head: the first files have them half a head apart, llama.cpp's
+// llama has them side by side.
+func RotaryRow(i, head int64) int64 {
+	in := i % head
+	return i - in + in/2 + in%2*(head/2)
+}

@@ -37,7 +37,7 @@ type Dir struct {
 }
 
 // Find looks for an adapter in a directory. allow gives the path by which a file
-// may be read, or says why not. Errors: InvalidModelFile where it is none,
+// may be read, or says why not; nil allows all. Errors: InvalidModelFile where it is none,
 // Unsupported where it has a pickle, allow's.
 func Find(dir string, allow func(path string) (string, error)) (*Dir, error) {
 	d := &Dir{path: dir}
@@ -49,11 +49,14 @@ func Find(dir string, allow func(path string) (string, error)) (*Dir, error) {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			return nil, d.lacks(f.name)
 		}
-		real, err := allow(path)
-		if err != nil {
-			return nil, err
+		if allow != nil {
+			real, err := allow(path)
+			if err != nil {
+				return nil, err
+			}
+			path = real
 		}
-		*f.to = real
+		*f.to = path
 	}
 	return d, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"hyprstream/errs"
 	"hyprstream/storage"
+	"hyprstream/storage/gguf"
 )
 
 // modules are the layers of a block that can be changed, and their tensors' names.
@@ -73,14 +74,10 @@ func heads(b storage.Base, tensor string) int {
 // reorder puts rows of width numbers, head by head, into GGUF's order.
 func reorder(rows []float32, width, heads int) []float32 {
 	out := make([]float32, 0, len(rows))
-	head := len(rows) / heads / width // rows of one
-	for h := range heads {
-		for i := range head / 2 {
-			for half := range 2 {
-				at := (h*head + half*(head/2) + i) * width
-				out = append(out, rows[at:at+width]...)
-			}
-		}
+	n := len(rows) / width
+	for i := range n {
+		at := int(gguf.RotaryRow(int64(i), int64(n/heads))) * width
+		out = append(out, rows[at:at+width]...)
 	}
 	return out
 }

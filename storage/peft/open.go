@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"hyprstream/errs"
+	"hyprstream/storage"
 	"hyprstream/storage/safetensors"
 )
 
@@ -45,7 +46,7 @@ func (x *opened) unchanged() error {
 	if err != nil {
 		return err
 	}
-	if st.Size() != x.was.Size() || !st.ModTime().Equal(x.was.ModTime()) {
+	if !storage.Unchanged(x.was, st) {
 		return errors.New("it changed while it was converted; try again when it is complete")
 	}
 	return nil

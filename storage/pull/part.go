@@ -12,10 +12,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"hyprstream/errs"
+	"hyprstream/storage"
 )
 
 const (
@@ -46,23 +46,14 @@ type part struct {
 // openPart opens or makes the part of a key. AlreadyExists: somebody else works on it.
 func openPart(dir, key string) (*part, error) {
 	pt := &part{path: filepath.Join(dir, key+partEnding), sum: sha256.New()}
-	for pt.file == nil {
-		f, err := os.OpenFile(pt.path, os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return nil, diskError(err, dir)
-		}
-		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-			f.Close()
-			return nil, errs.New(errs.AlreadyExists, op, "this file is being downloaded already; wait for that to end")
-		}
-		here, err1 := f.Stat()
-		there, err2 := os.Stat(pt.path)
-		if err1 != nil || err2 != nil || !os.SameFile(here, there) {
-			f.Close() // its owner has just removed or adopted it
-			continue
-		}
-		pt.file = f
+	f, free, err := storage.OpenLocked(pt.path)
+	if err != nil {
+		return nil, diskError(err, dir)
 	}
+	if !free {
+		return nil, errs.New(errs.AlreadyExists, op, "this file is being downloaded already; wait for that to end")
+	}
+	pt.file = f
 	if err := pt.restore(); err != nil {
 		pt.file.Close()
 		return nil, diskError(err, dir)
@@ -203,10 +194,8 @@ func diskError(err error, dir string) error {
 	if errors.As(err, new(*errs.Error)) {
 		return err
 	}
-	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
-		if errors.Is(err, full) {
-			return errs.Wrap(err, errs.DiskFull, op, "the download does not fit on the disk of %s; make room and repeat the statement, which goes on from here", dir)
-		}
+	if storage.NoRoom(err) {
+		return errs.Wrap(err, errs.DiskFull, op, "the download does not fit on the disk of %s; make room and repeat the statement, which goes on from here", dir)
 	}
 	return errs.Wrap(err, errs.Internal, op, "the download cannot be kept in %s", dir)
 }

@@ -15,10 +15,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"hyprstream/errs"
+	"hyprstream/storage"
 )
 
 const (
@@ -128,10 +128,8 @@ func (s *Store) Put(ctx context.Context, st State, stays func() bool) error {
 	if err := writeFile(ctx, temp, st); err != nil {
 		s.unlink(temp)
 		code := errs.CodeOf(err)
-		for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
-			if errors.Is(err, full) {
-				code = errs.DiskFull
-			}
+		if storage.NoRoom(err) {
+			code = errs.DiskFull
 		}
 		return errs.Wrap(err, code, "states.Put", "a dialogue's state cannot be written to %s", s.dir)
 	}

@@ -65,10 +65,13 @@ var withheld = []string{
 func list(items []string) string {
 	q := make([]string, len(items))
 	for i, s := range items {
-		q[i] = "'" + strings.ReplaceAll(s, "'", "''") + "'"
+		q[i] = literal(s)
 	}
 	return "[" + strings.Join(q, ", ") + "]"
 }
+
+// literal is a SQL string.
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
 // realPath is a path with its symbolic links resolved, as far as it exists.
 func realPath(path string) string {

@@ -44,7 +44,7 @@ func loadVSS(conn m.Connection, path string) error {
 	if _, err := os.Stat(path); err != nil {
 		return err
 	}
-	if err := execOn(conn, "LOAD '"+strings.ReplaceAll(path, "'", "''")+"'"); err != nil {
+	if err := execOn(conn, "LOAD "+literal(path)); err != nil {
 		return err
 	}
 	// Otherwise indexes are for databases in memory alone.

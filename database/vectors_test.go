@@ -25,6 +25,15 @@ func vectorDir(t *testing.T, dir string) (s *Session, log *bytes.Buffer) {
 	return openConfig(t, Config{Dir: dir, AllowDirs: []string{t.TempDir()}, Logger: slog.New(slog.NewTextHandler(log, nil))}), log
 }
 
+func readVSS(t *testing.T) []byte {
+	t.Helper()
+	content, err := os.ReadFile(vss)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
 // putVSS gives dir an extension with this content.
 func putVSS(t *testing.T, dir string, content []byte) {
 	t.Helper()
@@ -49,10 +58,7 @@ const someVectors = "CREATE TABLE t AS SELECT i AS id, [cos(i / 1000), sin(i / 1
 func TestWithoutVSS(t *testing.T) {
 	files := map[string][]byte{"none": nil, "empty": {}, "text": []byte("not an extension, but long enough to have a footer: " + strings.Repeat("x", 600))}
 	if hasVSS {
-		whole, err := os.ReadFile(vss)
-		if err != nil {
-			t.Fatal(err)
-		}
+		whole := readVSS(t)
 		files["half"] = whole[:len(whole)/2]
 		changed := bytes.Clone(whole)
 		changed[len(changed)/2] ^= 1
@@ -87,12 +93,8 @@ func TestVSSKilled(t *testing.T) {
 	if !hasVSS {
 		return
 	}
-	content, err := os.ReadFile(vss)
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	putVSS(t, dir, content)
+	putVSS(t, dir, readVSS(t))
 	s, log := vectorDir(t, dir)
 	sql(t, s, someVectors)
 	sql(t, s, "CREATE INDEX x ON t USING HNSW (v) WITH (metric = 'cosine')")
@@ -133,7 +135,7 @@ func TestVSSKilled(t *testing.T) {
 		t.Error(row)
 	}
 	again := killed(t, without)
-	putVSS(t, again, content)
+	putVSS(t, again, readVSS(t))
 	s, _ = vectorDir(t, again)
 	checkRows(t, s, false)
 	sql(t, s, "CREATE INDEX x ON t USING HNSW (v) WITH (metric = 'cosine')")
@@ -171,12 +173,8 @@ func TestVSSNames(t *testing.T) {
 	if !hasVSS {
 		return
 	}
-	content, err := os.ReadFile(vss)
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	putVSS(t, dir, content)
+	putVSS(t, dir, readVSS(t))
 	s, _ := vectorDir(t, dir)
 	sql(t, s, `CREATE SCHEMA "o""ther"; CREATE TABLE "o""ther".t AS SELECT 1 AS id, [1, 2]::FLOAT[2] AS v; CREATE INDEX "a b" ON "o""ther".t USING HNSW (v); CREATE INDEX own ON "o""ther".t (id)`)
 	sql(t, s, `CHECKPOINT; INSERT INTO "o""ther".t VALUES (3, [2, 1]); UPDATE "o""ther".t SET v = [1, 0] WHERE id = 1`)

@@ -46,7 +46,9 @@ func (h *handler) stream(ctx context.Context, c operator.Call, row func([]*strin
 	var text strings.Builder
 	kept := false
 	err = h.Engine.Stream(ctx, r.req, func(ch inference.Chunk) error {
-		text.WriteString(ch.Text)
+		if said != nil {
+			text.WriteString(ch.Text)
+		}
 		cells := []*string{num(ch.Seq), &ch.Text, nil, nil, truth(ch.Done), nil, nil, nil, nil}
 		if ch.Token >= 0 && !(ch.Done && ch.Text == "") {
 			cells[2], cells[3] = num(int(ch.Token)), float(ch.Logprob)
